@@ -1,0 +1,1 @@
+"""The prediction service: verifies and loads an artifact, answers POST /predict."""

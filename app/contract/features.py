@@ -1,0 +1,401 @@
+"""From raw columns to the one float32 matrix that training and serving share.
+
+A category becomes an integer code through a vocabulary, and a code becomes features through a table with one row per
+code: the code itself, log-frequencies, neighbourhood densities. Numbers become a few numeric features. All that was
+fitted lives in `Fitted`, which travels in the artifact, so that there is nothing to build twice.
+
+Places are ordered by (UF, municipality, district). A place that training never saw still has neighbours in that order,
+mostly districts of the same municipality, and takes its position and density from the nearest of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from bisect import bisect_left
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.contract.artifact import pack_array, unpack_array
+from app.contract.inputs import RAW_INPUTS, RAW_NAMES, Columns, Kind, canonical_text, is_missing
+from app.errors import ContractError, IncompatibleArtifactError
+
+UNKNOWN: Final = -1
+"""Code of a category that training never saw; tables keep its features in their last row."""
+MISSING: Final = -2
+"""Code of a null; tables keep its features in their last row but one."""
+
+DENSITY_WINDOWS: Final = (10, 40, 160, 640)
+"""Half-widths, in places of the sort order, over which neighbouring merchants are counted."""
+
+_CODED: Final = tuple(raw.name for raw in RAW_INPUTS if raw.kind in {Kind.NOMINAL, Kind.UF})
+_COUNTED: Final = ("cnae_fiscal_principal", "mcc", "subsegmento")
+_PLACES: Final = {
+    "municipality": ("uf", "municipio"),
+    "place": ("uf", "municipio", "bairro"),
+}
+_NUMBERS: Final = ("mei", "capital_social", "total_estab")
+_NUMERIC_FEATURES: Final = {
+    "mei": "mei",
+    "capital_log": "capital_social",
+    "capital_trailing_zeros": "capital_social",
+    "capital_round": "capital_social",
+    "total_estab": "total_estab",
+}
+_POWERS_OF_TEN: Final = 10.0 ** np.arange(1, 16)
+_ROUND_DIGITS: Final = 10.0
+_NONE: Final = -3
+
+Category: TypeAlias = str | tuple[str, ...]
+Codes: TypeAlias = NDArray[np.int32]
+Matrix: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The categories of a field in sorted order; a category's code is its position."""
+
+    values: tuple[Category, ...]
+
+    @cached_property
+    def index(self) -> dict[Hashable, int]:
+        """Code by category; a code made of digits is found as an integer too."""
+        index: dict[Hashable, int] = {value: code for code, value in enumerate(self.values)}
+        for code, value in enumerate(self.values):
+            if isinstance(value, str) and value.isascii() and value.isdigit() and str(int(value)) == value:
+                index[int(value)] = code
+        return index
+
+    def nearest(self, value: tuple[str, ...]) -> int:
+        """Code of the neighbour in sorted order that shares the longest leading part with `value`."""
+        after = bisect_left(self.values, value)
+        candidates = [code for code in (after - 1, after) if 0 <= code < len(self.values)]
+        return max(candidates, key=lambda code: _shared(self.values[code], value), default=UNKNOWN)
+
+
+def _shared(known: Category, value: tuple[str, ...]) -> int:
+    """Count the leading parts that two places share."""
+    count = 0
+    for left, right in zip(known, value, strict=False):
+        if left != right:
+            break
+        count += 1
+    return count
+
+
+@dataclass(frozen=True)
+class FieldTable:
+    """Features of a field by code.
+
+    Attributes:
+        field: a coded input, or a place level, or `nearest_place`.
+        features: names of the k features.
+        values: float32, shape (categories + 2, k); the two last rows are `MISSING` and `UNKNOWN`, where negative
+            indexing finds them.
+    """
+
+    field: str
+    features: tuple[str, ...]
+    values: Matrix
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Raw columns as codes and numbers.
+
+    Attributes:
+        codes: int32 (n,) by coded input, place level and `nearest_place`.
+        numbers: float64 (n,) by numeric input, NaN where null.
+    """
+
+    codes: Mapping[str, Codes]
+    numbers: Mapping[str, NDArray[np.float64]]
+
+    @property
+    def rows(self) -> int:
+        """Number of merchants."""
+        return len(self.numbers[_NUMBERS[0]])
+
+    def unknown(self) -> dict[str, NDArray[np.bool_]]:
+        """By categorical input, the rows whose category training never saw (fields without one are left out)."""
+        masks = {name: self.codes[name] == UNKNOWN for name in _CODED}
+        masks["municipio"] = self.codes["municipality"] == UNKNOWN
+        masks["bairro"] = (self.codes["place"] == UNKNOWN) & (self.codes["municipality"] >= 0)
+        return {name: mask for name, mask in masks.items() if mask.any()}
+
+    def missing(self) -> dict[str, NDArray[np.bool_]]:
+        """By mandatory input, the rows where it is null (fields without one are left out)."""
+        masks = {name: self.codes[name] == MISSING for name in _CODED}
+        masks["municipio"] = self.codes["municipality"] == MISSING
+        masks |= {name: np.isnan(values) for name, values in self.numbers.items()}
+        return {name: mask for name, mask in masks.items() if mask.any()}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `fit` learned from training rows, and what `build_matrix` needs."""
+
+    vocabularies: Mapping[str, Vocabulary]
+    tables: tuple[FieldTable, ...]
+
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the matrix columns, in order."""
+        return (*(name for table in self.tables for name in table.features), *_NUMERIC_FEATURES)
+
+    @cached_property
+    def feature_inputs(self) -> tuple[str, ...]:
+        """By matrix column, the raw input that an explanation credits."""
+        owner = {"place": "municipio", "municipality": "municipio", "nearest_place": "municipio"}
+        by_table = (owner.get(table.field, table.field) for table in self.tables for _ in table.features)
+        return (*by_table, *_NUMERIC_FEATURES.values())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the raw inputs and of the features in matrix order."""
+        identity = [[[raw.name, raw.kind] for raw in RAW_INPUTS], self.feature_names, self.feature_inputs]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+
+    def to_payload(self) -> dict[str, Any]:
+        """Primitives and bytes from which `from_payload` rebuilds this."""
+        return {
+            "vocabularies": {
+                name: [value if isinstance(value, str) else list(value) for value in vocabulary.values]
+                for name, vocabulary in self.vocabularies.items()
+            },
+            "tables": [
+                {"field": table.field, "features": list(table.features), "values": pack_array(table.values)}
+                for table in self.tables
+            ],
+        }
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> Fitted:
+        """Rebuild what `to_payload` gave.
+
+        Raises:
+            IncompatibleArtifactError: the payload lacks a part, or its parts do not fit each other.
+        """
+        try:
+            vocabularies = {
+                name: Vocabulary(tuple(value if isinstance(value, str) else tuple(value) for value in values))
+                for name, values in payload["vocabularies"].items()
+            }
+            tables = tuple(
+                FieldTable(table["field"], tuple(table["features"]), unpack_array(table["values"]))
+                for table in payload["tables"]
+            )
+            for table in tables:
+                size = len(vocabularies["place" if table.field == "nearest_place" else table.field].values)
+                if table.values.shape != (size + 2, len(table.features)) or table.values.dtype != np.float32:
+                    raise IncompatibleArtifactError(f"the feature table of {table.field} does not fit its vocabulary")
+        except (AttributeError, KeyError, TypeError) as error:
+            raise IncompatibleArtifactError(f"the features of the artifact are malformed: {error!r}") from error
+        return cls(vocabularies, tables)
+
+
+def fit(columns: Columns) -> Fitted:
+    """Learn vocabularies and tables from training rows.
+
+    Args:
+        columns: the raw inputs of the training rows only; validation and test rows must not be among them.
+
+    Raises:
+        ContractError: a raw input is absent, lengths differ, or a value has the wrong type.
+    """
+    raw = _checked(columns)
+    vocabularies: dict[str, Vocabulary] = {}
+    tables: list[FieldTable] = []
+    for name in _CODED:
+        texts = [None if is_missing(value) else _text(name, value) for value in raw[name]]
+        vocabularies[name] = Vocabulary(tuple(sorted({text for text in texts if text is not None}, key=_code_order)))
+        counts = _counts(texts, vocabularies[name])
+        features = {name: np.arange(len(counts), dtype=np.float64)}
+        if name in _COUNTED:
+            features[f"{name}_log_frequency"] = np.log1p(counts)
+        tables.append(_table(name, features))
+    for level, parts in _PLACES.items():
+        keys = [_place_key(raw, parts, row) for row in range(len(raw["uf"]))]
+        vocabularies[level] = Vocabulary(tuple(sorted({key for key in keys if key is not None})))
+        counts = _counts(keys, vocabularies[level])
+        tables.append(_table(level, {f"{level}_log_frequency": np.log1p(counts)}))
+    tables.append(_neighbourhood(vocabularies["place"], counts))
+    return Fitted(vocabularies, tuple(tables))
+
+
+def encode(columns: Columns, fitted: Fitted) -> Encoded:
+    """Look every category up and turn numbers into float64.
+
+    Args:
+        columns: all raw inputs, of equal length n. Values must already be of the declared kinds: this is the
+            contract between the two sides, not the validation of what people send.
+        fitted: of the artifact, or of the training fold.
+
+    Raises:
+        ContractError: a raw input is absent, lengths differ, or a value has the wrong type.
+    """
+    raw = _checked(columns)
+    codes = {name: _encode_field(name, raw[name], fitted.vocabularies[name]) for name in _CODED}
+    for level, parts in _PLACES.items():
+        codes[level] = _encode_place(raw, parts, fitted.vocabularies[level])
+    codes["nearest_place"] = _encode_nearest(raw, codes["place"], fitted.vocabularies["place"])
+    return Encoded(codes, {name: _numbers(name, raw[name]) for name in _NUMBERS})
+
+
+def assemble(encoded: Encoded, fitted: Fitted) -> Matrix:
+    """Turn codes and numbers into the matrix: float32, shape (n, f), columns as `fitted.feature_names`."""
+    matrix = np.empty((encoded.rows, len(fitted.feature_names)), dtype=np.float32)
+    start = 0
+    for table in fitted.tables:
+        stop = start + len(table.features)
+        matrix[:, start:stop] = table.values[encoded.codes[table.field]]
+        start = stop
+    capital = encoded.numbers["capital_social"]
+    matrix[:, start] = encoded.numbers["mei"]
+    matrix[:, start + 1] = np.log1p(capital)
+    zeros = _trailing_zeros(capital)
+    matrix[:, start + 2] = zeros
+    matrix[:, start + 3] = np.where(np.isnan(capital), np.nan, (capital > 0) & (capital < _ROUND_DIGITS * 10.0**zeros))
+    matrix[:, start + 4] = encoded.numbers["total_estab"]
+    return matrix
+
+
+def build_matrix(columns: Columns, fitted: Fitted) -> Matrix:
+    """Build the feature matrix of n merchants: float32, shape (n, f).
+
+    The same function serves training, one row and many rows; lists, arrays and pandas columns give equal results.
+
+    Raises:
+        ContractError: a raw input is absent, lengths differ, or a value has the wrong type.
+    """
+    return assemble(encode(columns, fitted), fitted)
+
+
+def _checked(columns: Columns) -> dict[str, Sequence[Any]]:
+    """Give every raw input as a plain sequence, after checking that all are there and of one length."""
+    absent = [name for name in RAW_NAMES if name not in columns]
+    if absent:
+        raise ContractError(f"raw inputs {absent} are absent; give all of {list(RAW_NAMES)}, null where not known")
+    raw = {name: _sequence(columns[name]) for name in RAW_NAMES}
+    lengths = {name: len(values) for name, values in raw.items()}
+    if len(set(lengths.values())) != 1:
+        raise ContractError(f"raw inputs have different lengths: {lengths}")
+    return raw
+
+
+def _sequence(values: Any) -> Sequence[Any]:
+    if isinstance(values, list):
+        return values
+    return values.tolist() if hasattr(values, "tolist") else list(values)
+
+
+def _text(name: str, value: Any) -> str:
+    try:
+        return canonical_text(value)
+    except TypeError as error:
+        raise ContractError(f"{name}: {error}") from error
+
+
+def _code_order(text: str) -> tuple[bool, int, str]:
+    """Order codes made of digits by value and before other text, as people list them."""
+    number = text.isascii() and text.isdigit()
+    return (not number, int(text) if number else 0, text)
+
+
+def _counts(values: Sequence[Category | None], vocabulary: Vocabulary) -> NDArray[np.float64]:
+    """Rows of each category, in code order."""
+    codes = [vocabulary.index[value] for value in values if value is not None]
+    return np.bincount(codes, minlength=len(vocabulary.values)).astype(np.float64)
+
+
+def _table(field: str, features: Mapping[str, NDArray[np.float64]]) -> FieldTable:
+    """Stack features by code and add the rows of null (all NaN) and unknown (no code, frequency 0)."""
+    values = np.column_stack(list(features.values()))
+    missing = np.full((1, len(features)), np.nan)
+    unknown = np.array([[0.0 if name.endswith("_log_frequency") else np.nan for name in features]])
+    return FieldTable(field, tuple(features), np.vstack([values, missing, unknown]).astype(np.float32))
+
+
+def _neighbourhood(places: Vocabulary, counts: NDArray[np.float64]) -> FieldTable:
+    """Position of each place in the sort order, and merchants around it within its UF."""
+    size = len(places.values)
+    positions = np.arange(size)
+    ufs = np.array([place[0] for place in places.values], dtype=object)
+    first = np.searchsorted(ufs, ufs, side="left") if size else positions
+    last = np.searchsorted(ufs, ufs, side="right") if size else positions
+    total = np.concatenate([[0.0], np.cumsum(counts)])
+    features = {"place_position": positions.astype(np.float64)}
+    for window in DENSITY_WINDOWS:
+        lower = np.maximum(positions - window, first)
+        upper = np.minimum(positions + window + 1, last)
+        features[f"place_density_{window}"] = np.log1p(total[upper] - total[lower])
+    return _table("nearest_place", features)
+
+
+def _place_key(raw: Mapping[str, Sequence[Any]], parts: Sequence[str], row: int) -> tuple[str, ...] | None:
+    """Canonical key of a place; a district may be missing, a municipality or UF may not."""
+    key = []
+    for part in parts:
+        value = raw[part][row]
+        if is_missing(value):
+            if part != "bairro":
+                return None
+            value = ""
+        key.append(_text(part, value))
+    return tuple(key)
+
+
+def _encode_field(name: str, values: Sequence[Any], vocabulary: Vocabulary) -> Codes:
+    lookup = vocabulary.index.get
+    try:
+        codes = np.array([lookup(value, _NONE) for value in values], dtype=np.int32)
+    except TypeError as error:
+        raise ContractError(f"{name}: every value must be a code or null ({error})") from error
+    for row in np.flatnonzero(codes == _NONE):
+        value = values[row]
+        codes[row] = MISSING if is_missing(value) else lookup(_text(name, value), UNKNOWN)
+    return codes
+
+
+def _encode_place(raw: Mapping[str, Sequence[Any]], parts: Sequence[str], vocabulary: Vocabulary) -> Codes:
+    lookup = vocabulary.index.get
+    try:
+        keys = zip(*(raw[part] for part in parts), strict=True)
+        codes = np.array([lookup(key, _NONE) for key in keys], dtype=np.int32)
+    except TypeError as error:
+        raise ContractError(f"{' and '.join(parts)}: every value must be text or null ({error})") from error
+    for row in np.flatnonzero(codes == _NONE):
+        place = _place_key(raw, parts, int(row))
+        codes[row] = MISSING if place is None else lookup(place, UNKNOWN)
+    return codes
+
+
+def _encode_nearest(raw: Mapping[str, Sequence[Any]], exact: Codes, vocabulary: Vocabulary) -> Codes:
+    """Give unknown places the code of their nearest neighbour, when it is in the same UF."""
+    codes = exact.copy()
+    for row in np.flatnonzero(exact == UNKNOWN):
+        place = _place_key(raw, _PLACES["place"], int(row))
+        if place is not None:
+            code = vocabulary.nearest(place)
+            codes[row] = code if code >= 0 and vocabulary.values[code][0] == place[0] else UNKNOWN
+    return codes
+
+
+def _numbers(name: str, values: Sequence[Any]) -> NDArray[np.float64]:
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ContractError(f"{name}: every value must be a number or null ({error})") from error
+
+
+def _trailing_zeros(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Count the zeros at the end of the integer part: 0 for 0 and for fractions, NaN for null."""
+    zeros = (np.fmod(amounts[:, None], _POWERS_OF_TEN) == 0).sum(axis=1).astype(np.float64)
+    zeros[amounts == 0] = 0.0
+    zeros[np.isnan(amounts)] = np.nan
+    return zeros

@@ -1,0 +1,254 @@
+"""Pure ASGI middleware: request identity and timing outside, intake of predict requests inside."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from app.errors import (
+    BodyTimeoutError,
+    BodyTooLargeError,
+    ClientGoneError,
+    OverloadedError,
+    PredictionTimeoutError,
+    TPVError,
+)
+from app.observability import access_log, request_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from app.observability import Metrics
+    from app.settings import Settings
+
+    Respond = Callable[[Exception, str], ASGIApp]
+
+_logger: Final = logging.getLogger("tpv.error")
+_ACCEPTABLE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return b""
+
+
+class RequestContext:
+    """Gives each request an id, counts and times it, logs it, and turns an unforeseen failure into a bare 500.
+
+    Args:
+        app: the rest of the application.
+        metrics: where requests are counted.
+        respond: makes the answer to an error, given the request id.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, respond: Respond) -> None:
+        self.app = app
+        self._metrics = metrics
+        self._respond = respond
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        given = _header(scope, b"x-request-id")
+        identity = given if _ACCEPTABLE_ID.fullmatch(given) else os.urandom(16).hex().encode()
+        token = request_id.set(identity.decode())
+        status = 0
+
+        async def send_identified(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", identity)]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_identified)
+        except Exception as error:
+            _logger.exception("unforeseen failure")
+            if status:
+                raise
+            await self._respond(error, identity.decode())(scope, receive, send_identified)
+        finally:
+            self._record(scope, status, time.perf_counter() - started)
+            request_id.reset(token)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        route = scope.get("tpv.route") or getattr(scope.get("route"), "path", "unmatched")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.requests.labels(route, str(status), method).inc()
+        self._metrics.duration.labels(route).observe(seconds)
+        level = logging.DEBUG if route in _QUIET else logging.INFO
+        if access_log.isEnabledFor(level):
+            extra = {"method": method, "route": route, "status": status, "duration_ms": round(seconds * 1e3, 3)}
+            if "tpv.rows" in scope:
+                extra["rows"] = scope["tpv.rows"]
+            access_log.log(level, "request", extra=extra)
+
+
+_METHODS: Final = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
+
+
+class Intake:
+    """Lets a bounded number of predict requests in, reads their bodies within limits, and bounds their time.
+
+    A request first needs a place in the process, then its whole body, then a slot to be worked on. A body that
+    trickles in therefore holds a place, never a slot.
+
+    Args:
+        app: the rest of the application.
+        paths: the paths this applies to; every other request passes untouched.
+        settings: limits and times.
+        metrics: in-flight and shed requests.
+        respond: makes the answer to an error, given the request id.
+        streams: tells by a request's scope whether its body is consumed as it comes instead.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        paths: frozenset[str],
+        settings: Settings,
+        metrics: Metrics,
+        respond: Respond,
+    ) -> None:
+        self.app = app
+        self._paths = paths
+        self._settings = settings
+        self._metrics = metrics
+        self._respond = respond
+        self._inside = 0
+        self._working = 0
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http" or scope["path"] not in self._paths or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._admit(scope, receive, send_noted)
+        except ClientGoneError:
+            return
+        except TPVError as error:
+            if started:
+                raise
+            await self._respond(error, request_id.get())(scope, receive, send)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._inside >= self._settings.concurrency + self._settings.queue:
+            self._metrics.shed.labels("overloaded").inc()
+            raise OverloadedError("every slot and every place in the queue is taken; try again in a second")
+        self._inside += 1
+        self._metrics.in_flight.inc()
+        try:
+            body = await self._read(scope, receive)
+            await self._take_slot()
+            try:
+                async with asyncio.timeout(self._settings.request_timeout_seconds):
+                    await self.app(scope, _replay(body, receive), send)
+            except TimeoutError as error:
+                self._metrics.shed.labels("timeout").inc()
+                seconds = self._settings.request_timeout_seconds
+                raise PredictionTimeoutError(f"no answer within {seconds:g} s; send fewer rows or try later") from error
+            finally:
+                self._give_slot()
+        finally:
+            self._inside -= 1
+            self._metrics.in_flight.dec()
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes:
+        limit = self._settings.max_body_bytes
+        announced = _header(scope, b"content-length")
+        if announced.isdigit() and int(announced[:20]) > limit:
+            raise _too_large(limit)
+        message = None
+        try:
+            async with asyncio.timeout(self._settings.body_timeout_seconds):
+                message = await receive()
+                if message["type"] == "http.request" and not message.get("more_body", False):
+                    body: bytes = message.get("body", b"")
+                    if len(body) > limit:
+                        raise _too_large(limit)
+                    return body
+                return await self._read_rest(message, receive, limit)
+        except TimeoutError as error:
+            seconds = self._settings.body_timeout_seconds
+            raise BodyTimeoutError(f"the body was not complete after {seconds:g} s; send it faster") from error
+
+    @staticmethod
+    async def _read_rest(message: Message, receive: Receive, limit: int) -> bytes:
+        body = bytearray()
+        while True:
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError("the caller hung up while sending the body")
+            body += message.get("body", b"")
+            if len(body) > limit:
+                raise _too_large(limit)
+            if not message.get("more_body", False):
+                return bytes(body)
+            message = await receive()
+
+    async def _take_slot(self) -> None:
+        if self._working < self._settings.concurrency:
+            self._working += 1
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout(self._settings.request_timeout_seconds):
+                await waiter
+        except BaseException as error:
+            if waiter.done() and not waiter.cancelled():
+                self._give_slot()
+            if isinstance(error, TimeoutError):
+                self._metrics.shed.labels("queue_timeout").inc()
+                raise OverloadedError("waited too long for a slot; try again later") from error
+            raise
+
+    def _give_slot(self) -> None:
+        """Hand the slot to the oldest waiter, or free it."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._working -= 1
+
+
+def _too_large(limit: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"the body is larger than {limit} bytes; split it, or stream it as NDJSON")
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Give the body that was read in one message, then what comes after it."""
+    first: Message | None = {"type": "http.request", "body": body, "more_body": False}
+
+    async def replayed() -> Message:
+        nonlocal first
+        if first is not None:
+            message, first = first, None
+            return message
+        return await receive()
+
+    return replayed

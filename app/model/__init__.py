@@ -1,0 +1,1 @@
+"""From raw columns to predictions, with no knowledge of transport."""

@@ -1,0 +1,1 @@
+"""Request and response models: what /docs and openapi.json show, with examples."""
