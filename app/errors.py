@@ -1,30 +1,30 @@
 """Domain errors with stable codes and no transport in them.
 
-    TPVError
-    ├── ContractError        columns that cannot be built into a matrix
-    ├── ArtifactError        an artifact that must not be served
-    │   ├── ArtifactMissingError
-    │   ├── DigestMismatchError
-    │   ├── UnsafePayloadError
-    │   ├── IncompatibleArtifactError
-    │   └── GoldenRowsError
-    ├── SettingsError        a setting that is unknown or out of range
-    ├── RequestError         the caller's mistake
-    │   ├── MalformedBodyError
-    │   ├── NestingError
-    │   ├── InvalidRequestError
-    │   ├── TooManyRowsError
-    │   ├── BodyTooLargeError
-    │   ├── BodyTimeoutError
-    │   ├── UnsupportedMediaTypeError
-    │   ├── UnsupportedEncodingError
-    │   ├── NotAcceptableError
-    │   ├── UnauthorizedError
-    │   └── ClientGoneError
-    └── UnavailableError     not now; the same request may succeed later
-        ├── OverloadedError
-        ├── PredictionTimeoutError
-        └── ModelNotReadyError
+TPVError
+├── ContractError        columns that cannot be built into a matrix
+├── ArtifactError        an artifact that must not be served
+│   ├── ArtifactMissingError
+│   ├── DigestMismatchError
+│   ├── UnsafePayloadError
+│   ├── IncompatibleArtifactError
+│   └── GoldenRowsError
+├── SettingsError        a setting that is unknown or out of range
+├── RequestError         the caller's mistake
+│   ├── MalformedBodyError
+│   ├── NestingError
+│   ├── InvalidRequestError
+│   ├── TooManyRowsError
+│   ├── BodyTooLargeError
+│   ├── BodyTimeoutError
+│   ├── UnsupportedMediaTypeError
+│   ├── UnsupportedEncodingError
+│   ├── NotAcceptableError
+│   ├── UnauthorizedError
+│   └── ClientGoneError
+└── UnavailableError     not now; the same request may succeed later
+    ├── OverloadedError
+    ├── PredictionTimeoutError
+    └── ModelNotReadyError
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class GoldenRowsError(ArtifactError):
     """The model loads but does not reproduce the answers it was shipped with."""
 
     code = "artifact_golden_rows"
+
 
 class SettingsError(TPVError):
     """A setting is unknown or out of its range."""

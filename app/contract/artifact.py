@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import joblib
 import numpy as np
 from pydantic import BaseModel, ValidationError
+from typing_extensions import override
 
 from app.contract.manifest import (
     CHAMPION_NAME,
@@ -59,12 +60,14 @@ class Artifact:
 class _PlainDataUnpickler(pickle.Unpickler):
     """Unpickles primitives only."""
 
-    def find_class(self, module: str, name: str) -> NoReturn:  # type: ignore[override]
+    @override
+    def find_class(self, module: str, name: str) -> NoReturn:
         raise UnsafePayloadError(
             f"the artifact asks for {module}.{name}; an artifact holds plain data only. Do not load it: train again."
         )
 
-    def persistent_load(self, pid: Any) -> NoReturn:  # type: ignore[override]
+    @override
+    def persistent_load(self, pid: Any) -> NoReturn:
         raise UnsafePayloadError(
             f"the artifact refers to an outside object ({type(pid).__name__}). Do not load it: train again."
         )
@@ -90,7 +93,7 @@ def unpack_array(packed: Mapping[str, Any]) -> NDArray[Any]:
     try:
         dtype = np.dtype(packed["dtype"])
         if dtype.kind not in "biuf":
-            raise ValueError(f"dtype {dtype} does not hold numbers")
+            raise TypeError(f"dtype {dtype} does not hold numbers")  # noqa: TRY301 - one table of ways to be malformed
         return np.frombuffer(packed["data"], dtype=dtype).reshape(packed["shape"])
     except (KeyError, TypeError, ValueError) as error:
         raise IncompatibleArtifactError(f"an array of the artifact is malformed: {error}") from error

@@ -13,10 +13,9 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_left
-from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,9 @@ from numpy.typing import NDArray
 from app.contract.artifact import pack_array, unpack_array
 from app.contract.inputs import RAW_INPUTS, RAW_NAMES, Columns, Kind, canonical_text, is_missing
 from app.errors import ContractError, IncompatibleArtifactError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
 
 UNKNOWN: Final = -1
 """Code of a category that training never saw; tables keep its features in their last row."""
@@ -212,7 +214,7 @@ def fit(columns: Columns) -> Fitted:
     vocabularies: dict[str, Vocabulary] = {}
     tables: list[FieldTable] = []
     for name in _CODED:
-        texts = [None if is_missing(value) else _text(name, value) for value in raw[name]]
+        texts: list[str | None] = [None if is_missing(value) else _text(name, value) for value in raw[name]]
         vocabularies[name] = Vocabulary(tuple(sorted({text for text in texts if text is not None}, key=_code_order)))
         counts = _counts(texts, vocabularies[name])
         features = {name: np.arange(len(counts), dtype=np.float64)}
@@ -301,10 +303,14 @@ def _text(name: str, value: Any) -> str:
         raise ContractError(f"{name}: {error}") from error
 
 
-def _code_order(text: str) -> tuple[bool, int, str]:
+def _sorted_codes(texts: set[str]) -> list[str]:
     """Order codes made of digits by value and before other text, as people list them."""
-    number = text.isascii() and text.isdigit()
-    return (not number, int(text) if number else 0, text)
+
+    def order(text: str) -> tuple[bool, int, str]:
+        number = text.isascii() and text.isdigit()
+        return (not number, int(text) if number else 0, text)
+
+    return sorted(texts, key=order)
 
 
 def _counts(values: Sequence[Category | None], vocabulary: Vocabulary) -> NDArray[np.float64]:
@@ -356,7 +362,7 @@ def _encode_field(name: str, values: Sequence[Any], vocabulary: Vocabulary) -> C
         codes = np.array([lookup(value, _NONE) for value in values], dtype=np.int32)
     except TypeError as error:
         raise ContractError(f"{name}: every value must be a code or null ({error})") from error
-    for row in np.flatnonzero(codes == _NONE):
+    for row in np.flatnonzero(codes == _NONE).tolist():
         value = values[row]
         codes[row] = MISSING if is_missing(value) else lookup(_text(name, value), UNKNOWN)
     return codes
@@ -369,8 +375,8 @@ def _encode_place(raw: Mapping[str, Sequence[Any]], parts: Sequence[str], vocabu
         codes = np.array([lookup(key, _NONE) for key in keys], dtype=np.int32)
     except TypeError as error:
         raise ContractError(f"{' and '.join(parts)}: every value must be text or null ({error})") from error
-    for row in np.flatnonzero(codes == _NONE):
-        place = _place_key(raw, parts, int(row))
+    for row in np.flatnonzero(codes == _NONE).tolist():
+        place = _place_key(raw, parts, row)
         codes[row] = MISSING if place is None else lookup(place, UNKNOWN)
     return codes
 
@@ -378,8 +384,8 @@ def _encode_place(raw: Mapping[str, Sequence[Any]], parts: Sequence[str], vocabu
 def _encode_nearest(raw: Mapping[str, Sequence[Any]], exact: Codes, vocabulary: Vocabulary) -> Codes:
     """Give unknown places the code of their nearest neighbour, when it is in the same UF."""
     codes = exact.copy()
-    for row in np.flatnonzero(exact == UNKNOWN):
-        place = _place_key(raw, _PLACES["place"], int(row))
+    for row in np.flatnonzero(exact == UNKNOWN).tolist():
+        place = _place_key(raw, _PLACES["place"], row)
         if place is not None:
             code = vocabulary.nearest(place)
             codes[row] = code if code >= 0 and vocabulary.values[code][0] == place[0] else UNKNOWN
@@ -395,7 +401,7 @@ def _numbers(name: str, values: Sequence[Any]) -> NDArray[np.float64]:
 
 def _trailing_zeros(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Count the zeros at the end of the integer part: 0 for 0 and for fractions, NaN for null."""
-    zeros = (np.fmod(amounts[:, None], _POWERS_OF_TEN) == 0).sum(axis=1).astype(np.float64)
+    zeros: NDArray[np.float64] = (np.fmod(amounts[:, None], _POWERS_OF_TEN) == 0).sum(axis=1).astype(np.float64)
     zeros[amounts == 0] = 0.0
     zeros[np.isnan(amounts)] = np.nan
     return zeros

@@ -1,0 +1,171 @@
+"""Amounts in BRL that agree with the buckets.
+
+Within bucket k an amount lies at a position between the bucket's bounds on a log scale, and the logit of that position
+is modelled as a location `mu_k(x)` plus a residual whose quantiles were measured on held-out rows. No quantile can
+leave its bucket, and quantiles cannot cross. The lowest bucket has a hurdle at zero, the highest ends at a stated cap.
+Because buckets are disjoint, the overall quantile function is that of the mixture, inverted exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from app.contract.artifact import pack_array, unpack_array
+from app.contract.buckets import LOWER, N_BUCKETS, UPPER
+from app.errors import IncompatibleArtifactError
+from app.model.engine import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from app.contract.features import Matrix
+
+CENTAVO: Final = 0.01
+"""Least positive amount, in BRL: the lower end of the log scale of the lowest bucket."""
+INTERVAL: Final = (0.1, 0.9)
+"""Levels of the interval given with a value: 80 %."""
+_LOGIT_BOUND: Final = 12.0
+
+
+@dataclass(frozen=True)
+class Values:
+    """Amounts a month in BRL, each float64 (n,).
+
+    Attributes:
+        p50: median within the chosen bucket, so always inside it.
+        lower: 10 % quantile over all buckets.
+        upper: 90 % quantile over all buckets.
+        mean: expected amount over all buckets; add these, not medians, to value a portfolio.
+    """
+
+    p50: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    mean: NDArray[np.float64]
+
+
+def scale_bounds(cap: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Finite bounds of each bucket's log scale in BRL, two arrays (5,)."""
+    lower, upper = np.array(LOWER), np.array(UPPER)
+    lower[0], upper[-1] = CENTAVO, cap
+    return lower, upper
+
+
+def to_logit(amounts: NDArray[np.float64], buckets: NDArray[np.integer[Any]], cap: float) -> NDArray[np.float64]:
+    """Logit of the log position inside the bucket: float64 (n,); amounts beyond the cap stand at it."""
+    lower, upper = scale_bounds(cap)
+    position = np.log(np.maximum(amounts, CENTAVO) / lower[buckets]) / np.log(upper[buckets] / lower[buckets])
+    edge = 1.0 / (1.0 + np.exp(_LOGIT_BOUND))
+    clipped = np.clip(position, edge, 1.0 - edge)
+    logit: NDArray[np.float64] = np.log(clipped / (1.0 - clipped))
+    return logit
+
+
+@dataclass(frozen=True)
+class ValueModel:
+    """Fitted within-bucket distributions.
+
+    Attributes:
+        engine: five outputs, `mu_k(x)`.
+        levels: float64 (q,), increasing in (0, 1).
+        residuals: float64 (5, q), quantiles of the logit residual at those levels.
+        zero_share: probability of exactly zero given the lowest bucket.
+        cap: BRL, upper end of the highest bucket.
+    """
+
+    engine: Engine
+    levels: NDArray[np.float64]
+    residuals: NDArray[np.float64]
+    zero_share: float
+    cap: float
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any], *, features: int, threads: int) -> ValueModel:
+        """Rebuild from the artifact.
+
+        Raises:
+            IncompatibleArtifactError: parts are absent or do not fit each other.
+        """
+        try:
+            model = cls(
+                engine=Engine(payload["booster"], features=features, threads=threads),
+                levels=unpack_array(payload["levels"]),
+                residuals=unpack_array(payload["residuals"]),
+                zero_share=float(payload["zero_share"]),
+                cap=float(payload["cap"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise IncompatibleArtifactError(f"the value model of the artifact is malformed: {error}") from error
+        if model.residuals.shape != (N_BUCKETS, len(model.levels)) or not 0 <= model.zero_share < 1:
+            raise IncompatibleArtifactError("the value model of the artifact is malformed")
+        return model
+
+    def predict(
+        self,
+        matrix: Matrix,
+        probabilities: NDArray[np.float64],
+        chosen: NDArray[np.int8],
+    ) -> Values:
+        """Give amounts for n merchants: matrix (n, f), probabilities (n, 5), chosen buckets (n,)."""
+        location = self.engine.margins(matrix)
+        p50 = self._inside(location, chosen.astype(np.intp), np.full(len(chosen), 0.5))
+        lower, upper = (self.quantile(location, probabilities, level) for level in INTERVAL)
+        return Values(p50, np.minimum(lower, p50), np.maximum(upper, p50), self._mean(location, probabilities))
+
+    def quantile(
+        self, location: NDArray[np.float64], probabilities: NDArray[np.float64], level: float
+    ) -> NDArray[np.float64]:
+        """Invert the mixture of the buckets at one level: BRL (n,)."""
+        rows = np.arange(len(probabilities))
+        upto = np.cumsum(probabilities, axis=1)
+        bucket = np.minimum((upto < level).sum(axis=1), N_BUCKETS - 1)
+        share = probabilities[rows, bucket]
+        before = upto[rows, bucket] - share
+        within = np.clip((level - before) / np.maximum(share, np.finfo(np.float64).tiny), 0.0, 1.0)
+        return self._inside(location, bucket, within)
+
+    def _inside(
+        self, location: NDArray[np.float64], bucket: NDArray[np.intp], level: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Quantile within one bucket a row, never outside it."""
+        lowest = bucket == 0
+        is_zero = lowest & (level <= self.zero_share)
+        level = np.where(lowest, np.maximum(level - self.zero_share, 0.0) / (1.0 - self.zero_share), level)
+        residual = np.empty(len(bucket))
+        for index in np.unique(bucket):
+            mine = bucket == index
+            residual[mine] = np.interp(level[mine], self.levels, self.residuals[index])
+        logit = location[np.arange(len(bucket)), bucket] + residual
+        return np.where(is_zero, 0.0, self._amount(logit, bucket))
+
+    def _amount(self, logit: NDArray[np.float64], bucket: NDArray[np.intp]) -> NDArray[np.float64]:
+        lower, upper = scale_bounds(self.cap)
+        position = 1.0 / (1.0 + np.exp(-np.clip(logit, -_LOGIT_BOUND, _LOGIT_BOUND)))
+        amount = lower[bucket] * (upper[bucket] / lower[bucket]) ** position
+        inside: NDArray[np.float64] = np.clip(amount, np.nextafter(lower[bucket], np.inf), upper[bucket])
+        return inside
+
+    def _mean(self, location: NDArray[np.float64], probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Expected amount: the mean over evenly spaced residual quantiles, bucket by bucket."""
+        total = np.zeros(len(location))
+        for index in range(N_BUCKETS):
+            bucket = np.full(self.residuals.shape[1], index)
+            amounts = self._amount(location[:, index, None] + self.residuals[index], bucket)
+            inside = amounts.mean(axis=1) * (1.0 - self.zero_share if index == 0 else 1.0)
+            total += probabilities[:, index] * inside
+        return total
+
+    def to_payload(self, booster: bytes) -> dict[str, Any]:
+        """Primitives and bytes; `booster` is the UBJSON the engine was made from."""
+        return {
+            "booster": booster,
+            "levels": pack_array(self.levels),
+            "residuals": pack_array(self.residuals),
+            "zero_share": self.zero_share,
+            "cap": self.cap,
+        }
