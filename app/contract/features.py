@@ -215,7 +215,7 @@ def fit(columns: Columns) -> Fitted:
     tables: list[FieldTable] = []
     for name in _CODED:
         texts: list[str | None] = [None if is_missing(value) else _text(name, value) for value in raw[name]]
-        vocabularies[name] = Vocabulary(tuple(sorted({text for text in texts if text is not None}, key=_code_order)))
+        vocabularies[name] = Vocabulary(tuple(_sorted_codes({text for text in texts if text is not None})))
         counts = _counts(texts, vocabularies[name])
         features = {name: np.arange(len(counts), dtype=np.float64)}
         if name in _COUNTED:
