@@ -31,6 +31,7 @@ ERROR_TABLE: Final[dict[type[errors.TPVError], tuple[int, str]]] = {
     errors.UnauthorizedError: (401, "An API key is needed"),
     errors.OverloadedError: (503, "The service is busy"),
     errors.PredictionTimeoutError: (503, "The prediction took too long"),
+    errors.DrainingError: (503, "The service is stopping"),
     errors.ModelNotReadyError: (503, "No model is loaded"),
 }
 """Status and title of every error that a caller may see; anything else is a bare 500."""
@@ -60,9 +61,7 @@ def problem_response(error: Exception, identity: str) -> Response:
         problems = error.problems if isinstance(error, errors.InvalidRequestError) else ()
         listed = [asdict(problem) for problem in problems]
         return _problem(status, title, error.code, str(error), identity, listed, headers)
-    return _problem(
-        500, "Internal error", "internal_error", "the failure was logged under this request id", identity
-    )
+    return _problem(500, "Internal error", "internal_error", "the failure was logged under this request id", identity)
 
 
 def _problem(  # noqa: PLR0917 - the members of a problem, in the order of RFC 9457

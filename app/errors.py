@@ -218,3 +218,9 @@ class ModelNotReadyError(UnavailableError):
 
     code = "model_not_ready"
     retry_after = 5
+
+
+class DrainingError(UnavailableError):
+    """The process was told to stop."""
+
+    code = "draining"

@@ -47,12 +47,14 @@ class RequestContext:
 
     Args:
         app: the rest of the application.
+        routes: every path that is served; others share one label, so that callers cannot make up series.
         metrics: where requests are counted.
         respond: makes the answer to an error, given the request id.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, respond: Respond) -> None:
+    def __init__(self, app: ASGIApp, *, routes: frozenset[str], metrics: Metrics, respond: Respond) -> None:
         self.app = app
+        self._routes = routes
         self._metrics = metrics
         self._respond = respond
 
@@ -86,7 +88,7 @@ class RequestContext:
             request_id.reset(token)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route = scope.get("tpv.route") or getattr(scope.get("route"), "path", "unmatched")
+        route = scope["path"] if scope["path"] in self._routes else "unmatched"
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.requests.labels(route, str(status), method).inc()
         self._metrics.duration.labels(route).observe(seconds)
@@ -113,7 +115,6 @@ class Intake:
         settings: limits and times.
         metrics: in-flight and shed requests.
         respond: makes the answer to an error, given the request id.
-        streams: tells by a request's scope whether its body is consumed as it comes instead.
     """
 
     def __init__(

@@ -12,14 +12,22 @@ import os
 import sys
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, override
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +86,8 @@ class Metrics:
     """
 
     def __init__(self, multiprocess_dir: Path | None = None) -> None:
+        # A second series for every counter, which nothing here reads.
+        disable_created_metrics()
         self._directory = multiprocess_dir
         self.registry = registry = CollectorRegistry()
         if multiprocess_dir is None:
@@ -105,7 +115,9 @@ class Metrics:
         self.rows = counter("tpv_rows_total", "Rows received.", "format", "outcome")
         self.unknown = counter("tpv_unknown_categories_total", "Values that training never saw.", "field")
         self.missing = counter("tpv_missing_values_total", "Nulls received.", "field")
-        self.model_info = gauge("tpv_model_info", "1 for the model that serves, 0 for a former one.", "version", "sha256")
+        self.model_info = gauge(
+            "tpv_model_info", "1 for the model that serves, 0 for a former one.", "version", "sha256"
+        )
         self.load_failures = counter("tpv_model_load_failures_total", "Models that were refused.", "reason")
         self.loaded_at = gauge("tpv_model_loaded_timestamp_seconds", "When the model began to serve.")
         self.trained_at = gauge("tpv_model_trained_timestamp_seconds", "When the model was made.")
@@ -122,9 +134,9 @@ class Metrics:
         for path in self._directory.glob("gauge_live*_*.db"):
             pid = int(path.stem.rsplit("_", 1)[1])
             if not _alive(pid):
-                mark_process_dead(pid, str(self._directory))
+                mark_process_dead(pid, str(self._directory))  # type: ignore[no-untyped-call]
         shared = CollectorRegistry()
-        MultiProcessCollector(shared, path=str(self._directory))
+        MultiProcessCollector(shared, path=str(self._directory))  # type: ignore[no-untyped-call]
         return generate_latest(shared)
 
 

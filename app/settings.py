@@ -35,11 +35,13 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=64, description="Server processes.")
     threads: int = Field(default=1, ge=1, le=64, description="Threads that one large batch may use.")
     batch_workers: int = Field(default=1, ge=1, le=16, description="Large batches computed at once in a process.")
-    inline_rows: int = Field(
-        default=64,
-        ge=1,
-        le=4096,
-        description="Requests of up to this many rows share the model thread; larger ones go to the batch workers.",
+    merged_rows: int = Field(
+        default=64, ge=1, le=4096, description="Most rows of concurrent small requests answered in one call."
+    )
+    small_body_bytes: int = Field(
+        default=32 * 1024,
+        ge=0,
+        description="Bodies up to this size go to the model thread, larger ones to the batch workers.",
     )
     max_rows: int = Field(default=10_000, ge=1, le=1_000_000, description="Rows in one request.")
     max_explain_rows: int = Field(default=1_000, ge=1, description="Rows in one request that asks for reasons.")

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import math
+from functools import cache, lru_cache
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from app.contract.buckets import LABELS, LOWER, N_BUCKETS, UPPER
+from app.contract.inputs import RAW_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from app.errors import FieldProblem
     from app.formats.request import Options
 
 PROBABILITY_DECIMALS: Final = 7
 """The model computes in single precision: more decimals would be noise, and twice the bytes."""
 
 AMOUNT_DECIMALS: Final = 2
+CONTRIBUTION_DECIMALS: Final = 6
 
 
 class ValuesLike(Protocol):
@@ -36,21 +42,23 @@ class ValuesLike(Protocol):
     def mean(self) -> NDArray[np.float64]: ...  # noqa: D102
 
 
-class WarningLike(Protocol):
-    """A remark on one input of one row."""
-
-    @property
-    def field(self) -> str: ...  # noqa: D102
-    @property
-    def code(self) -> str: ...  # noqa: D102
-    @property
-    def message(self) -> str: ...  # noqa: D102
-
-
 class WarningsLike(Protocol):
-    """Remarks on n rows."""
+    """Remarks on n rows: (code, input) pairs by row, for the rows that have any."""
 
-    def rows(self) -> Sequence[Sequence[WarningLike]]: ...  # noqa: D102
+    def by_row(self) -> Mapping[int, Sequence[tuple[str, str]]]: ...  # noqa: D102
+
+
+class ContributionsLike(Protocol):
+    """Reasons of n rows: float64 (n, 13) in contract order, and bases (n,)."""
+
+    @property
+    def log_odds(self) -> NDArray[np.float64]: ...  # noqa: D102
+    @property
+    def log_odds_base(self) -> NDArray[np.float64]: ...  # noqa: D102
+    @property
+    def index(self) -> NDArray[np.float64]: ...  # noqa: D102
+    @property
+    def index_base(self) -> NDArray[np.float64]: ...  # noqa: D102
 
 
 class PredictionsLike(Protocol):
@@ -65,9 +73,11 @@ class PredictionsLike(Protocol):
     @property
     def set_upper(self) -> NDArray[np.int8]: ...  # noqa: D102
     @property
-    def value(self) -> ValuesLike | None: ...  # noqa: D102
+    def values(self) -> ValuesLike | None: ...  # noqa: D102
     @property
     def warnings(self) -> WarningsLike: ...  # noqa: D102
+    @property
+    def contributions(self) -> ContributionsLike | None: ...  # noqa: D102
 
 
 def finite_or_none(amount: float) -> float | None:
@@ -135,34 +145,96 @@ def _sets(coverage: float, class_conditional: bool) -> tuple[msgspec.Raw, ...]: 
 
 def answers_of(predictions: PredictionsLike, options: Options, decision_rule: str) -> list[Any]:
     """Make the records of n good rows, in their order."""
-    rounded = np.round(predictions.probabilities, PROBABILITY_DECIMALS)
     sets = _sets(options.coverage, options.class_conditional)
     set_index = predictions.set_lower.astype(np.intp) * N_BUCKETS + predictions.set_upper
-    warnings: Iterable[Any] = (
-        [
-            [{"field": w.field, "code": w.code, "message": w.message} for w in row] if row else _EMPTY_LIST
-            for row in predictions.warnings.rows()
-        ]
-        if predictions.warnings
-        else repeat(_EMPTY_LIST)
-    )
-    return list(
+    records = list(
         map(
             Answer,
             map(_BUCKETS.__getitem__, predictions.bucket.tolist()),
             repeat(decision_rule),
-            map(Probabilities, *rounded.T.tolist()),
+            map(Probabilities, *np.round(predictions.probabilities, PROBABILITY_DECIMALS).T.tolist()),
             map(sets.__getitem__, set_index.tolist()),
-            _values_of(predictions),
-            warnings,
-            _contributions_of(predictions, options.reasons),
+            _values_of(predictions.values),
+            repeat(_EMPTY_LIST),
         )
     )
+    for row, remarks in predictions.warnings.by_row().items():
+        records[row].warnings = [_warning(code, name) for code, name in remarks]
+    if predictions.contributions is not None:
+        for record, reasons in zip(records, _reasons_of(predictions.contributions, options.reasons), strict=True):
+            record.contributions = reasons
+    return records
 
 
-def _values_of(predictions: PredictionsLike) -> Iterable[Value | None]:
-    value = predictions.value
-    if value is None:
+def _values_of(values: ValuesLike | None) -> Iterable[Value | None]:
+    if values is None:
         return repeat(None)
-    parts = (value.p50, value.lower, value.upper, value.mean)
+    parts = (values.p50, values.lower, values.upper, values.mean)
     return map(Value, *(np.round(part, AMOUNT_DECIMALS).tolist() for part in parts))
+
+
+_MESSAGES: Final = {
+    "unknown_category": "training never saw this value; it was taken as unknown",
+    "missing_value": "null, where a value helps the prediction",
+}
+
+
+@cache
+def _warning(code: str, name: str) -> msgspec.Raw:
+    return msgspec.Raw(_encoder.encode({"field": name, "code": code, "message": _MESSAGES[code]}))
+
+
+def _reasons_of(contributions: ContributionsLike, count: int) -> Iterable[dict[str, Any]]:
+    """Give for each row the inputs that matter most for its bucket, and what the others add together."""
+    order = np.argsort(-np.abs(contributions.log_odds), axis=1)
+    for row, ranked in enumerate(order):
+        shown, rest = ranked[:count], ranked[count:]
+        log_odds, index = contributions.log_odds[row], contributions.index[row]
+        yield {
+            "inputs": [
+                {
+                    "input": RAW_NAMES[i],
+                    "bucket_log_odds": round(float(log_odds[i]), CONTRIBUTION_DECIMALS),
+                    "expected_index": round(float(index[i]), CONTRIBUTION_DECIMALS),
+                }
+                for i in shown
+            ],
+            "others": {
+                "bucket_log_odds": round(float(log_odds[rest].sum()), CONTRIBUTION_DECIMALS),
+                "expected_index": round(float(index[rest].sum()), CONTRIBUTION_DECIMALS),
+            },
+            "base": {
+                "bucket_log_odds": round(float(contributions.log_odds_base[row]), CONTRIBUTION_DECIMALS),
+                "expected_index": round(float(contributions.index_base[row]), CONTRIBUTION_DECIMALS),
+            },
+        }
+
+
+def row_error(problems: Sequence[FieldProblem]) -> dict[str, Any]:
+    """Make the record of a bad row."""
+    return {
+        "error": {
+            "type": "urn:tpv:problem:invalid_row",
+            "title": "The row breaks the schema",
+            "status": 422,
+            "code": "invalid_row",
+            "detail": "this row was not predicted; the others were",
+            "errors": [
+                {"pointer": problem.pointer, "code": problem.code, "detail": problem.detail} for problem in problems
+            ],
+        }
+    }
+
+
+def merge_errors(records: Sequence[Any], errors: Mapping[int, Sequence[FieldProblem]]) -> list[Any]:
+    """Put the errors of bad rows between the records of the good ones, each at its position."""
+    if not errors:
+        return list(records)
+    good = iter(records)
+    total = len(records) + len(errors)
+    return [row_error(errors[position]) if position in errors else next(good) for position in range(total)]
+
+
+def encode_json(value: Any) -> bytes:
+    """Write records, or anything made of them, as JSON."""
+    return _encoder.encode(value)

@@ -84,30 +84,39 @@ def _nominal_problem(value: Any, pointer: str, maximum: int) -> FieldProblem | N
     return None
 
 
+def _uf_problem(value: Any, pointer: str) -> FieldProblem | None:
+    if not isinstance(value, str):
+        return _wrong_type(pointer, "text, one of the 27 federative units")
+    if value not in _UFS:
+        detail = f"must be one of {' '.join(UFS)}, in capitals, or null when it is not known"
+        return FieldProblem(pointer, "not_allowed", detail)
+    return None
+
+
+def _place_problem(value: Any, pointer: str, maximum: int) -> FieldProblem | None:
+    if not isinstance(value, str):
+        return _wrong_type(pointer, f"text of at most {maximum} characters")
+    return text_problem(value, pointer, maximum)
+
+
 def value_problem(raw: RawInput, value: Any, pointer: str) -> FieldProblem | None:
     """Check one value of a JSON type against the input it was sent for; None when it may pass."""
     if value is None:
         return None
     match raw.kind:
         case Kind.NOMINAL:
-            return _nominal_problem(value, pointer, raw.maximum)
+            problem = _nominal_problem(value, pointer, raw.maximum)
         case Kind.UF:
-            if not isinstance(value, str):
-                return _wrong_type(pointer, "text, one of the 27 federative units")
-            if value not in _UFS:
-                detail = f"must be one of {' '.join(UFS)}, in capitals, or null when it is not known"
-                return FieldProblem(pointer, "not_allowed", detail)
-            return None
+            problem = _uf_problem(value, pointer)
         case Kind.TEXT:
-            if not isinstance(value, str):
-                return _wrong_type(pointer, f"text of at most {raw.maximum} characters")
-            return text_problem(value, pointer, raw.maximum)
+            problem = _place_problem(value, pointer, raw.maximum)
         case Kind.FLAG:
-            return _integer_problem(value, pointer, 0, raw.maximum)
+            problem = _integer_problem(value, pointer, 0, raw.maximum)
         case Kind.AMOUNT:
-            return _amount_problem(value, pointer)
+            problem = _amount_problem(value, pointer)
         case Kind.COUNT:
-            return _integer_problem(value, pointer, 1, raw.maximum)
+            problem = _integer_problem(value, pointer, 1, raw.maximum)
+    return problem
 
 
 def row_problems(row: Any, pointer: str, duplicated: Iterable[str] = ()) -> list[FieldProblem]:

@@ -97,7 +97,7 @@ class Batcher(Generic[K, T]):
         results: list[Sequence[T] | BaseException]
         try:
             results = self._compute_group(group)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - delivered to whoever asked
             if len(group) > 1:
                 # One request must not fail its neighbours: each is tried alone.
                 for job in group:

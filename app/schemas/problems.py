@@ -14,7 +14,9 @@ class FieldError(BaseModel):
 
     pointer: str = Field(description="JSON pointer (RFC 6901) to the part.", examples=["/instances/3/uf"])
     code: str = Field(description="Stable name of the broken rule.", examples=["missing_field"])
-    detail: str = Field(description="The rule and the remedy.", examples=["is required; send null when it is not known"])
+    detail: str = Field(
+        description="The rule and the remedy.", examples=["is required; send null when it is not known"]
+    )
 
 
 class Problem(BaseModel):

@@ -91,5 +91,5 @@ class BatchRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_BATCH]})
 
-    instances: list[PredictRequest]  # type: ignore[valid-type]
+    instances: list[PredictRequest]
     options: PredictOptions = PredictOptions()

@@ -1,0 +1,103 @@
+"""`python -m app`: settings, checks that deserve a one-line answer, then uvicorn."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from app.errors import SettingsError
+from app.settings import load_settings, prepare_environment
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+
+def main() -> None:
+    """Serve until told to stop; exit 0 then, or 2 with one line on standard error."""
+    try:
+        settings = load_settings()
+        _check_models(settings)
+        listener = _listen(settings)
+    except SettingsError as error:
+        _fail(str(error))
+    if settings.workers == 1:
+        prepare_environment()
+        _serve(settings, listener)
+        return
+    directory = Path(tempfile.mkdtemp(prefix="tpv-metrics-"))
+    try:
+        prepare_environment(directory)
+        _serve(settings, listener)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _serve(settings: Settings, listener: socket.socket) -> None:
+    # Imported here: native libraries read the environment when they are loaded.
+    import uvicorn  # noqa: PLC0415
+    from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
+
+    from app.observability import configure_logging  # noqa: PLC0415
+
+    configure_logging(settings.log_level)
+    config = uvicorn.Config(
+        "app.main:from_environment",
+        factory=True,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=settings.drain_seconds,
+    )
+    host, port = listener.getsockname()[:2]
+    print(f"TPV serves on http://{host}:{port} (API documentation at /docs)", file=sys.stderr, flush=True)  # noqa: T201
+    if settings.workers > 1:
+        Multiprocess(config, sockets=[listener]).run()
+        return
+    # After a clean stop uvicorn raises the signal again for whoever started it; here a clean stop is exit 0.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _check_models(settings: Settings) -> None:
+    if not settings.models_dir.is_dir():
+        raise SettingsError(
+            f"TPV_MODELS_DIR: {settings.models_dir} is not a directory; train a model first with `tpv run FILE`, "
+            "or name the directory that holds champion.json"
+        )
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            remedy = "another program uses it; stop that one or set TPV_PORT to a free port"
+        elif error.errno == errno.EACCES:
+            remedy = "not permitted; set TPV_PORT to 1024 or more"
+        else:
+            remedy = f"{os.strerror(error.errno) if error.errno else error}; set TPV_HOST to an address of this machine"
+        raise SettingsError(f"cannot listen on {settings.host}:{settings.port}: {remedy}") from error
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"tpv: {message}", file=sys.stderr)  # noqa: T201
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""The process singletons that routes share, and the core that answers rows whatever the transport."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict, TypeVar
+
+from fastapi import Depends, Request
+
+from app.contract.buckets import LABELS
+from app.errors import TooManyRowsError
+from app.formats.answers import answers_of, merge_errors
+from app.model.batching import Batcher
+from app.model.predictor import PredictOptions
+from app.model.store import LoadedModel, ModelStore
+from app.observability import Metrics
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from app.formats.request import DecodedRequest, Options
+    from app.model.predictor import Predictions
+
+T = TypeVar("T")
+
+_FEW_ROWS: Final = 64
+"""Requests of up to this many rows go to the model thread even when their bodies are large."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerKey:
+    """What rows must share to be computed in one call."""
+
+    model: LoadedModel
+    options: Options
+
+
+class Answering:
+    """Turns columns into answer records, on the model thread or on the batch workers.
+
+    Args:
+        settings: thread counts and limits.
+        metrics: rows, buckets, unknown and missing values are counted here.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._batcher: Batcher[AnswerKey, Any] = Batcher(self._compute_few, settings.merged_rows)
+        self._pool = ThreadPoolExecutor(settings.batch_workers, thread_name_prefix="batch")
+        self._buckets = [metrics.predictions.labels(label) for label in LABELS]
+
+    def close(self) -> None:
+        """Finish what is queued and stop the threads."""
+        self._batcher.close()
+        self._pool.shutdown()
+
+    async def few(self, model: LoadedModel, request: DecodedRequest) -> list[Any]:
+        """Answer a few rows on the model thread, together with whoever else waits there."""
+        self._check(request)
+        good = request.rows - len(request.errors)
+        key = AnswerKey(model, request.options)
+        records: Sequence[Any] = await self._batcher.submit(key, request.columns, good) if good else ()
+        return merge_errors(records, request.errors)
+
+    def many(self, model: LoadedModel, request: DecodedRequest) -> list[Any]:
+        """Answer many rows on the calling thread, which must be a batch worker."""
+        self._check(request)
+        records = self._compute(AnswerKey(model, request.options), request.columns, many=True)
+        return merge_errors(records, request.errors)
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Run the work of a large request on a batch worker, so that the event loop stays free."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def count_rows(self, form: str, request: DecodedRequest) -> None:
+        """Count the rows of an answered request."""
+        bad = len(request.errors)
+        self._metrics.rows.labels(form, "ok").inc(request.rows - bad)
+        if bad:
+            self._metrics.rows.labels(form, "error").inc(bad)
+
+    def _check(self, request: DecodedRequest) -> None:
+        limit = self._settings.max_explain_rows
+        if request.options.reasons and request.rows > limit:
+            raise TooManyRowsError(f"{request.rows} rows with reasons, at most {limit} are taken; split the request")
+
+    def _compute_few(self, key: AnswerKey, columns: dict[str, list[Any]]) -> Sequence[Any]:
+        return self._compute(key, columns, many=False)
+
+    def _compute(self, key: AnswerKey, columns: dict[str, list[Any]], *, many: bool) -> list[Any]:
+        options = key.options
+        predictor = key.model.batch_predictor if many else key.model.predictor
+        predictions = predictor.predict(
+            columns,
+            PredictOptions(options.coverage, options.class_conditional, bool(options.reasons)),
+        )
+        self._count(predictions)
+        return answers_of(predictions, options, predictor.decision.rule)
+
+    def _count(self, predictions: Predictions) -> None:
+        for bucket in predictions.bucket.tolist():
+            self._buckets[bucket].inc()
+        for name, mask in predictions.warnings.unknown.items():
+            self._metrics.unknown.labels(name).inc(int(mask.sum()))
+        for name, mask in predictions.warnings.missing.items():
+            self._metrics.missing.labels(name).inc(int(mask.sum()))
+
+
+class Draining:
+    """Whether the process was told to stop."""
+
+    def __init__(self) -> None:
+        self.started = False
+
+
+class AppState(TypedDict):
+    """What the lifespan yields and every request carries."""
+
+    settings: Settings
+    metrics: Metrics
+    store: ModelStore
+    answering: Answering
+    draining: Draining
+
+
+def _settings(request: Request) -> Settings:
+    return request.state.settings  # type: ignore[no-any-return]
+
+
+def _metrics(request: Request) -> Metrics:
+    return request.state.metrics  # type: ignore[no-any-return]
+
+
+def _store(request: Request) -> ModelStore:
+    return request.state.store  # type: ignore[no-any-return]
+
+
+def _draining(request: Request) -> Draining:
+    return request.state.draining  # type: ignore[no-any-return]
+
+
+SettingsDep = Annotated[Settings, Depends(_settings)]
+MetricsDep = Annotated[Metrics, Depends(_metrics)]
+StoreDep = Annotated[ModelStore, Depends(_store)]
+DrainingDep = Annotated[Draining, Depends(_draining)]

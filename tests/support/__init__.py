@@ -1,0 +1,1 @@
+"""Parts that tests share: made-up merchants, a tiny real artifact, a real server process."""
