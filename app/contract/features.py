@@ -4,8 +4,8 @@ A category becomes an integer code through a vocabulary, and a code becomes feat
 code: the code itself, log-frequencies, neighbourhood densities. Numbers become a few numeric features. All that was
 fitted lives in `Fitted`, which travels in the artifact, so that there is nothing to build twice.
 
-Places are ordered by (UF, municipality, district). A place that training never saw still has neighbours in that order,
-mostly districts of the same municipality, and takes its position and density from the nearest of them.
+Places are ordered by name: municipality, then district, then UF. A place that training never saw still has neighbours
+in that order, mostly districts of the same municipality, and takes its neighbourhood from the nearest of them in its UF.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from app.contract.artifact import pack_array, unpack_array
 from app.contract.inputs import RAW_INPUTS, RAW_NAMES, Columns, Kind, canonical_text, is_missing
+from app.contract.places import POSITION, neighbourhood
 from app.errors import ContractError, IncompatibleArtifactError
 
 if TYPE_CHECKING:
@@ -32,14 +33,14 @@ UNKNOWN: Final = -1
 MISSING: Final = -2
 """Code of a null; tables keep its features in their last row but one."""
 
-DENSITY_WINDOWS: Final = (10, 40, 160, 640)
-"""Half-widths, in places of the sort order, over which neighbouring merchants are counted."""
+NEIGHBOUR_REACH: Final = 10
+"""How many places away in the sort order an unknown place may take its neighbour from."""
 
 _CODED: Final = tuple(raw.name for raw in RAW_INPUTS if raw.kind in {Kind.NOMINAL, Kind.UF})
 _COUNTED: Final = ("cnae_fiscal_principal", "mcc", "subsegmento")
 _PLACES: Final = {
-    "municipality": ("uf", "municipio"),
-    "place": ("uf", "municipio", "bairro"),
+    "municipality": ("municipio", "uf"),
+    "place": ("municipio", "bairro", "uf"),
 }
 _NUMBERS: Final = ("mei", "capital_social", "total_estab")
 _NUMERIC_FEATURES: Final = {
@@ -73,21 +74,14 @@ class Vocabulary:
                 index[int(value)] = code
         return index
 
-    def nearest(self, value: tuple[str, ...]) -> int:
-        """Code of the neighbour in sorted order that shares the longest leading part with `value`."""
-        after = bisect_left(self.values, value)
-        candidates = [code for code in (after - 1, after) if 0 <= code < len(self.values)]
-        return max(candidates, key=lambda code: _shared(self.values[code], value), default=UNKNOWN)
-
-
-def _shared(known: Category, value: tuple[str, ...]) -> int:
-    """Count the leading parts that two places share."""
-    count = 0
-    for left, right in zip(known, value, strict=False):
-        if left != right:
-            break
-        count += 1
-    return count
+    def nearest(self, place: tuple[str, ...]) -> int:
+        """Code of the closest place in sorted order that has the same UF, the lower one of two; or `UNKNOWN`."""
+        after = bisect_left(self.values, place)
+        for step in range(NEIGHBOUR_REACH):
+            for code in (after - 1 - step, after + step):
+                if 0 <= code < len(self.values) and self.values[code][-1] == place[-1]:
+                    return code
+        return UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -226,7 +220,7 @@ def fit(columns: Columns) -> Fitted:
         vocabularies[level] = Vocabulary(tuple(sorted({key for key in keys if key is not None})))
         counts = _counts(keys, vocabularies[level])
         tables.append(_table(level, {f"{level}_log_frequency": np.log1p(counts)}))
-    tables.append(_neighbourhood(vocabularies["place"], counts))
+    tables.append(_table("nearest_place", neighbourhood(vocabularies["place"].values, counts)))
     return Fitted(vocabularies, tuple(tables))
 
 
@@ -320,27 +314,11 @@ def _counts(values: Sequence[Category | None], vocabulary: Vocabulary) -> NDArra
 
 
 def _table(field: str, features: Mapping[str, NDArray[np.float64]]) -> FieldTable:
-    """Stack features by code and add the rows of null (all NaN) and unknown (no code, frequency 0)."""
+    """Stack features by code and add the rows of null (all NaN) and unknown (no code or position, all counts 0)."""
     values = np.column_stack(list(features.values()))
     missing = np.full((1, len(features)), np.nan)
-    unknown = np.array([[0.0 if name.endswith("_log_frequency") else np.nan for name in features]])
+    unknown = np.array([[np.nan if name in {field, POSITION} else 0.0 for name in features]])
     return FieldTable(field, tuple(features), np.vstack([values, missing, unknown]).astype(np.float32))
-
-
-def _neighbourhood(places: Vocabulary, counts: NDArray[np.float64]) -> FieldTable:
-    """Position of each place in the sort order, and merchants around it within its UF."""
-    size = len(places.values)
-    positions = np.arange(size)
-    ufs = np.array([place[0] for place in places.values], dtype=object)
-    first = np.searchsorted(ufs, ufs, side="left") if size else positions
-    last = np.searchsorted(ufs, ufs, side="right") if size else positions
-    total = np.concatenate([[0.0], np.cumsum(counts)])
-    features = {"place_position": positions.astype(np.float64)}
-    for window in DENSITY_WINDOWS:
-        lower = np.maximum(positions - window, first)
-        upper = np.minimum(positions + window + 1, last)
-        features[f"place_density_{window}"] = np.log1p(total[upper] - total[lower])
-    return _table("nearest_place", features)
 
 
 def _place_key(raw: Mapping[str, Sequence[Any]], parts: Sequence[str], row: int) -> tuple[str, ...] | None:
@@ -382,13 +360,11 @@ def _encode_place(raw: Mapping[str, Sequence[Any]], parts: Sequence[str], vocabu
 
 
 def _encode_nearest(raw: Mapping[str, Sequence[Any]], exact: Codes, vocabulary: Vocabulary) -> Codes:
-    """Give unknown places the code of their nearest neighbour, when it is in the same UF."""
+    """Give unknown places the code of their nearest neighbour."""
     codes = exact.copy()
     for row in np.flatnonzero(exact == UNKNOWN).tolist():
         place = _place_key(raw, _PLACES["place"], row)
-        if place is not None:
-            code = vocabulary.nearest(place)
-            codes[row] = code if code >= 0 and vocabulary.values[code][0] == place[0] else UNKNOWN
+        codes[row] = UNKNOWN if place is None else vocabulary.nearest(place)
     return codes
 
 
