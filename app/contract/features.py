@@ -4,8 +4,9 @@ A category becomes an integer code through a vocabulary, and a code becomes feat
 code: the code itself, log-frequencies, neighbourhood densities. Numbers become a few numeric features. All that was
 fitted lives in `Fitted`, which travels in the artifact, so that there is nothing to build twice.
 
-Places are ordered by name: municipality, then district, then UF. A place that training never saw still has neighbours
-in that order, mostly districts of the same municipality, and takes its neighbourhood from the nearest of them in its UF.
+Places are ordered by name: municipality, then district, then UF. A place that training never saw still has
+neighbours in that order, mostly districts of the same municipality, and takes its neighbourhood from the nearest of
+them in its UF.
 """
 
 from __future__ import annotations
@@ -220,7 +221,9 @@ def fit(columns: Columns) -> Fitted:
         vocabularies[level] = Vocabulary(tuple(sorted({key for key in keys if key is not None})))
         counts = _counts(keys, vocabularies[level])
         tables.append(_table(level, {f"{level}_log_frequency": np.log1p(counts)}))
-    tables.append(_table("nearest_place", neighbourhood(vocabularies["place"].values, counts)))
+    tables.append(
+        _table("nearest_place", neighbourhood(cast("Sequence[tuple[str, ...]]", vocabularies["place"].values), counts))
+    )
     return Fitted(vocabularies, tuple(tables))
 
 

@@ -84,5 +84,6 @@ def _clusters(
     breaks = (np.diff(rank[order]) > gap) | (np.diff(uf[order]) != 0)
     cluster = np.empty(len(rank), dtype=np.intp)
     cluster[order] = np.cumsum(np.concatenate([[False], breaks]))[: len(rank)]
-    names, merchants = np.bincount(cluster), np.bincount(cluster, weights=counts)
-    return names[cluster].astype(np.float64), merchants[cluster]
+    names: NDArray[np.float64] = np.bincount(cluster).astype(np.float64)
+    merchants: NDArray[np.float64] = np.bincount(cluster, weights=counts).astype(np.float64)
+    return names[cluster], merchants[cluster]
