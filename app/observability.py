@@ -87,7 +87,7 @@ class Metrics:
 
     def __init__(self, multiprocess_dir: Path | None = None) -> None:
         # A second series for every counter, which nothing here reads.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._directory = multiprocess_dir
         self.registry = registry = CollectorRegistry()
         if multiprocess_dir is None:
