@@ -1,0 +1,1 @@
+"""The offline side: from raw merchants to a verified artifact."""
