@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 MIN_FREQUENCY: Final = 50
 """Categories with fewer training rows share one indicator; it bounds the time as well as the variance."""
 
-MAX_ITERATIONS: Final = 60
-"""Enough for the log loss to settle to 1e-3 on 70,000 merchants; a baseline need not go further."""
+MAX_ITERATIONS: Final = 400
+"""A bound on the time; 50,000 merchants converge before it, in a few seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,5 @@ def contribution_summary(names: Sequence[str], contributions: ArrayLike) -> tupl
 
 def _roc_points(hits: Floats, score: Floats) -> tuple[float, ...]:
     false_rate, true_rate, _ = roc_curve(hits, score)
-    # Vertical steps repeat a false positive rate: its highest true positive rate is the curve's value there.
-    at = np.searchsorted(false_rate, np.unique(false_rate), side="right") - 1
-    grid = np.interp(np.linspace(0.0, 1.0, POINTS), false_rate[at], true_rate[at])
+    grid = np.interp(np.linspace(0.0, 1.0, POINTS), false_rate, true_rate)
     return tuple(float(rate) for rate in grid)

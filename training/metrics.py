@@ -189,7 +189,7 @@ def binned_gap(confidence: Floats, hits: Floats, bins: int = ECE_BINS) -> float:
 
 def bin_index(confidence: Floats, bins: int = ECE_BINS) -> Ints:
     """Bin of each probability: right-closed equal-width bins of [0, 1], int (n,)."""
-    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    return np.searchsorted(np.arange(1, bins) / bins, confidence, side="left").astype(np.int64)
 
 
 def top_label(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Floats, Floats]:

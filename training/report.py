@@ -323,7 +323,13 @@ def _values(evaluation: Evaluation) -> Section:
         "values",
         title,
         reading,
-        plots=(_plot(plots.values_plot(values, alt)),),
+        plots=(
+            _plot(
+                plots.values_plot(values, alt),
+                "The point at 50% is the median as answered: it is taken within the decided bucket, so it need not "
+                "split all amounts in half.",
+            ),
+        ),
         tables=(tables.values_table(evaluation), tables.value_buckets_table(evaluation)),
     )
 

@@ -23,7 +23,7 @@ class Answers(Protocol):
         """Float64 (n, 5)."""
 
     @property
-    def bucket(self) -> NDArray[np.int8]:
+    def bucket(self) -> NDArray[np.integer[Any]]:
         """Int (n,)."""
 
 

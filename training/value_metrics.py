@@ -26,7 +26,7 @@ class Quantiles(Protocol):
 
     @property
     def p50(self) -> NDArray[np.float64]:
-        """Median."""
+        """Median as answered; taken within the decided bucket, it need not be the median over all buckets."""
 
     @property
     def lower(self) -> NDArray[np.float64]:
