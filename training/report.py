@@ -330,7 +330,7 @@ def _values(evaluation: Evaluation) -> Section:
                 "split all amounts in half.",
             ),
         ),
-        tables=(tables.values_table(evaluation), tables.value_buckets_table(evaluation)),
+        tables=(tables.values_table(values), tables.value_buckets_table(values)),
     )
 
 
@@ -357,8 +357,8 @@ def _robustness(evaluation: Evaluation) -> Section:
                 "surer than the bars suggest.",
             ),
         ),
-        tables=(tables.degraded_table(evaluation, single=False),),
-        folded=(tables.degraded_table(evaluation, single=True),),
+        tables=(tables.degraded_table(robustness, single=False),),
+        folded=(tables.degraded_table(robustness, single=True),),
     )
 
 

@@ -9,7 +9,9 @@ from app.contract.buckets import LABELS, N_BUCKETS
 
 if TYPE_CHECKING:
     from training.evaluation import Evaluation, Metrics
+    from training.robustness import Robustness
     from training.set_metrics import SetReport
+    from training.value_metrics import ValueReport
 
 SUSPECT: int = 3
 """Standard errors from which a slice's bias is marked; about 1 in 370 slices crosses it by chance."""
@@ -153,11 +155,8 @@ def set_groups_table(report: SetReport, group: str) -> Table:
     )
 
 
-def values_table(evaluation: Evaluation) -> Table:
+def values_table(values: ValueReport) -> Table:
     """Measures of the predicted amounts."""
-    values = evaluation.values
-    if values is None:
-        raise ValueError("this evaluation has no amounts")
     bias = (
         "–"
         if values.sum_bias is None or values.sum_bias_se is None
@@ -180,11 +179,8 @@ def values_table(evaluation: Evaluation) -> Table:
     )
 
 
-def value_buckets_table(evaluation: Evaluation) -> Table:
+def value_buckets_table(values: ValueReport) -> Table:
     """Measures of the predicted amounts per true bucket."""
-    values = evaluation.values
-    if values is None:
-        raise ValueError("this evaluation has no amounts")
     return Table(
         caption="By the true bucket, which selects on the outcome: low ones are overestimated, high ones under.",
         header=("true bucket", "rows", "interval coverage", "median abs. log10 error", "true sum", "predicted sum"),
@@ -227,11 +223,8 @@ def slice_fields(evaluation: Evaluation) -> tuple[str, ...]:
     return tuple(dict.fromkeys(row.field for row in evaluation.slices))
 
 
-def degraded_table(evaluation: Evaluation, *, single: bool) -> Table:
+def degraded_table(robustness: Robustness, *, single: bool) -> Table:
     """Quality with k random fields missing, or with each single field missing."""
-    if evaluation.robustness is None:
-        raise ValueError("this evaluation has no robustness figures")
-    robustness = evaluation.robustness
     rows = robustness.single_fields if single else robustness.random_fields
     return Table(
         caption="Each field nulled in every row, worst first." if single else "Each row loses its own random fields.",

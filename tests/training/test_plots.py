@@ -95,6 +95,7 @@ def test_study_tells_what_lies_above_the_frame() -> None:
     """Hopeless trials are counted rather than squeezing the rest."""
     study = (*(Trial(i, 0.9 + i / 1000, "complete") for i in range(12)), Trial(12, 5.0, "complete"))
     assert "above the frame: 1" in plots.study_plot(study, ALT)
+    assert "above the frame" not in plots.study_plot(study[:12], ALT)
 
 
 def test_study_of_pruned_trials_only_is_drawn() -> None:
