@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import difflib
 import hashlib
-import sys
+from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -82,11 +82,8 @@ def data_digest(path: Path) -> str:
         DataError: the file cannot be read.
     """
     _check_file(path)
-    try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}. Check its permissions.") from error
+    with _explained(path), path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def check_columns(names: Sequence[str], source: str, *, scoring: bool = False) -> None:
@@ -101,6 +98,8 @@ def check_columns(names: Sequence[str], source: str, *, scoring: bool = False) -
         DataError: a column is missing, repeated or, unless scoring, not declared.
     """
     expected = RAW_NAMES if scoring else (TARGET, *RAW_NAMES)
+    if not set(expected) & set(names):
+        raise DataError(f"{source}: has no header. Its first line must name these columns: {', '.join(expected)}.")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise DataError(f"{source}: columns {_quoted(repeated)} are there more than once. Keep one of each.")
@@ -136,19 +135,21 @@ def _read(path: Path, rows: int, *, scoring: bool) -> Iterator[pd.DataFrame]:
     kind = path.suffix.lower()
     if kind not in {".csv", ".parquet"}:
         raise DataError(f"{path}: files of kind {kind or '(none)'!r} are not read. Save it as .csv or .parquet.")
-    try:
-        empty = path.stat().st_size == 0
-        chunks = (
-            _read_csv(path, rows, scoring=scoring) if kind == ".csv" else _read_parquet(path, rows, scoring=scoring)
-        )
-        if empty:
+    with _explained(path):
+        if not path.stat().st_size:
             raise DataError(f"{path}: is empty. Export it again, with a header and at least one merchant.")
         count = 0
-        for chunk in chunks:
+        for chunk in (_read_csv if kind == ".csv" else _read_parquet)(path, rows, scoring=scoring):
             count += len(chunk)
             yield chunk
         if not count:
             raise DataError(f"{path}: has a header but no merchants. Export it again with at least one.")
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}. Check its permissions.") from error
 
@@ -163,6 +164,8 @@ def _read_csv(path: Path, rows: int, *, scoring: bool) -> Iterator[pd.DataFrame]
     check_columns(header, str(path), scoring=scoring)
     batch: list[Sequence[str | None]] = []
     ragged: dict[int, int] = {}
+    # Most values repeat: keeping one text of each saves most of a chunk's memory.
+    known: dict[str, str] = {}
     first, blank = FIRST_ROW, 0
     for record in records:
         # Blank lines at the end are no rows; a blank line between rows is one that lost its values.
@@ -171,13 +174,13 @@ def _read_csv(path: Path, rows: int, *, scoring: bool) -> Iterator[pd.DataFrame]
             continue
         for fields in (*[[]] * blank, record):
             if len(fields) == len(header):
-                batch.append([sys.intern(field) for field in fields])
+                batch.append([known.setdefault(field, field) for field in fields])
             else:
                 ragged[first + len(batch)] = len(fields)
                 batch.append([None] * len(header))
             if len(batch) == rows:
                 yield _frame(header, batch, first, ragged)
-                first, batch, ragged = first + rows, [], {}
+                first, batch, ragged, known = first + rows, [], {}, {}
         blank = 0
     if batch:
         yield _frame(header, batch, first, ragged)

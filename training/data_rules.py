@@ -16,7 +16,7 @@ import pandera.pandas as pandera
 from app.contract.inputs import TARGET, UFS, Kind, RawInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
@@ -49,25 +49,7 @@ _COMMON: Final = (
 
 def rules_of(raw: RawInput) -> tuple[Rule, ...]:
     """Give an input's rules in the order in which a cell is held to them; only the first one broken is reported."""
-    own: tuple[Rule, ...]
-    match raw.kind:
-        case Kind.UF:
-            own = (Rule(f"must be one of the 27 states, in capitals: {', '.join(UFS)}", lambda text: text in UFS),)
-        case Kind.FLAG:
-            own = (Rule("must be 0 or 1: write 1 for yes and 0 for no", lambda text: text in {"0", "1"}),)
-        case Kind.AMOUNT:
-            own = (_no_longer_than(_MAX_NUMBER_LENGTH), *_amount_rules(raw.maximum))
-        case Kind.COUNT:
-            own = (_no_longer_than(_MAX_NUMBER_LENGTH), *_count_rules(raw.maximum))
-        case Kind.NOMINAL:
-            whole = Rule(
-                "must be a code, an integer or text: write 5, not 5.0",
-                lambda text: _DECIMAL_CODE.fullmatch(text) is None,
-            )
-            own = (_no_longer_than(raw.maximum), whole)
-        case Kind.TEXT:
-            own = (_no_longer_than(raw.maximum),)
-    return (*_COMMON, *own)
+    return (*_COMMON, *_OWN[raw.kind](raw))
 
 
 def required_rule(raw: RawInput) -> str:
@@ -96,31 +78,65 @@ def schema_of(inputs: Sequence[RawInput], *, nullable: bool) -> pandera.DataFram
     )
 
 
-def _amount_rules(maximum: int) -> tuple[Rule, ...]:
+def _uf_rules(_raw: RawInput) -> tuple[Rule, ...]:
+    return (Rule(f"must be one of the 27 states, in capitals: {', '.join(UFS)}", lambda text: text in UFS),)
+
+
+def _flag_rules(_raw: RawInput) -> tuple[Rule, ...]:
+    return (Rule("must be 0 or 1: write 1 for yes and 0 for no", lambda text: text in {"0", "1"}),)
+
+
+def _amount_rules(raw: RawInput) -> tuple[Rule, ...]:
     return (
+        _no_longer_than(_MAX_NUMBER_LENGTH),
         Rule(
             "must be a number such as 1234.56: a point before decimals, no thousands separator, no currency sign",
             lambda text: _NUMBER.fullmatch(text) is not None,
         ),
         Rule("must be finite: write the amount in BRL", lambda text: math.isfinite(float(text))),
         Rule("must be at least 0: write the amount in BRL without a sign", lambda text: float(text) >= 0),
-        Rule(f"must be at most {maximum:,}: write the amount in BRL", lambda text: float(text) <= maximum),
+        Rule(f"must be at most {raw.maximum:,}: write the amount in BRL", lambda text: float(text) <= raw.maximum),
     )
 
 
-def _count_rules(maximum: int) -> tuple[Rule, ...]:
+def _count_rules(raw: RawInput) -> tuple[Rule, ...]:
     return (
+        _no_longer_than(_MAX_NUMBER_LENGTH),
         Rule(
             "must be an integer such as 1: no decimals, no thousands separator",
             lambda text: _INTEGER.fullmatch(text) is not None,
         ),
         Rule("must be at least 1: the main establishment counts too", lambda text: int(text) >= 1),
-        Rule(f"must be at most {maximum:,}: correct the number", lambda text: int(text) <= maximum),
+        Rule(f"must be at most {raw.maximum:,}: correct the number", lambda text: int(text) <= raw.maximum),
     )
+
+
+def _code_rules(raw: RawInput) -> tuple[Rule, ...]:
+    return (
+        _no_longer_than(raw.maximum),
+        Rule(
+            "must be a code, an integer or text: write 5, not 5.0",
+            lambda text: _DECIMAL_CODE.fullmatch(text) is None,
+        ),
+    )
+
+
+def _text_rules(raw: RawInput) -> tuple[Rule, ...]:
+    return (_no_longer_than(raw.maximum),)
 
 
 def _no_longer_than(length: int) -> Rule:
     return Rule(f"is longer than {length} characters: shorten it", lambda text: len(text) <= length)
+
+
+_OWN: Final[Mapping[Kind, Callable[[RawInput], tuple[Rule, ...]]]] = {
+    Kind.NOMINAL: _code_rules,
+    Kind.UF: _uf_rules,
+    Kind.TEXT: _text_rules,
+    Kind.FLAG: _flag_rules,
+    Kind.AMOUNT: _amount_rules,
+    Kind.COUNT: _count_rules,
+}
 
 
 def _check(rules: tuple[Rule, ...], position: int) -> pandera.Check:

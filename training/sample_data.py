@@ -96,6 +96,29 @@ def make_sample(rows: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame({name: columns[name] for name in (TARGET, *RAW_NAMES)})
 
 
+def is_synthetic(frame: pd.DataFrame) -> bool:
+    """Whether every merchant of a table, raw or clean, could have come from `make_sample`.
+
+    Judged by the invented tree of activities, which no other source shares, and the municipalities; so it also holds
+    for a file that was renamed, cut, shuffled or saved in another format.
+    """
+    where, what = places(), activities()
+    tree = zip(what.segmento, what.subsegmento, what.mcc, what.cnae, strict=True)
+    activity_codes = {tuple(map(str, codes)) for codes in tree}
+    activity_found = _distinct(frame, ("segmento", "subsegmento", "mcc", "cnae_fiscal_principal"))
+    place_found = _distinct(frame, ("uf", "municipio"))
+    return (
+        len(frame) > 0
+        and activity_found <= activity_codes
+        and place_found <= set(zip(where.uf, where.municipality, strict=True))
+    )
+
+
+def _distinct(frame: pd.DataFrame, columns: tuple[str, ...]) -> set[tuple[str, ...]]:
+    rows = frame[list(columns)].drop_duplicates()
+    return set(zip(*(map(str, rows[name]) for name in columns), strict=True))
+
+
 @cache
 def _cross_effects() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Effects in standard units of state and segment together, (27, 28), and of CNAE on being dormant, (460,)."""
