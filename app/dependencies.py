@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict, TypeVar
 
 from fastapi import Depends, Request
 
 from app.contract.buckets import LABELS
-from app.errors import TooManyRowsError
+from app.errors import NotAcceptableError, TooManyRowsError
 from app.formats.answers import answers_of, merge_errors
+from app.formats.table_answers import flat_columns
 from app.model.batching import Batcher
 from app.model.predictor import PredictOptions
 from app.model.store import LoadedModel, ModelStore
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FEW_ROWS: Final = 64
-"""Requests of up to this many rows go to the model thread even when their bodies are large."""
+"""Up to this many rows a predictor uses scratch memory that two batch workers must not share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Answering:
         self._metrics = metrics
         self._batcher: Batcher[AnswerKey, Any] = Batcher(self._compute_few, settings.merged_rows)
         self._pool = ThreadPoolExecutor(settings.batch_workers, thread_name_prefix="batch")
+        self._few_lock = threading.Lock()
         self._buckets = [metrics.predictions.labels(label) for label in LABELS]
 
     def close(self) -> None:
@@ -66,9 +70,18 @@ class Answering:
         records: Sequence[Any] = await self._batcher.submit(key, request.columns, good) if good else ()
         return merge_errors(records, request.errors)
 
+    def table(self, model: LoadedModel, request: DecodedRequest) -> dict[str, list[Any]]:
+        """Answer rows as the columns of a flat table, on the calling thread, which must be a batch worker."""
+        if request.options.reasons:
+            raise NotAcceptableError("reasons have no place in a flat table; accept JSON or NDJSON, or drop `explain`")
+        predictions = self._predict(AnswerKey(model, request.options), request.columns, many=True)
+        return flat_columns(predictions, request.errors, model.predictor.decision.rule)
+
     def many(self, model: LoadedModel, request: DecodedRequest) -> list[Any]:
         """Answer many rows on the calling thread, which must be a batch worker."""
         self._check(request)
+        if not request.columns["uf"]:
+            return merge_errors((), request.errors)
         records = self._compute(AnswerKey(model, request.options), request.columns, many=True)
         return merge_errors(records, request.errors)
 
@@ -92,14 +105,19 @@ class Answering:
         return self._compute(key, columns, many=False)
 
     def _compute(self, key: AnswerKey, columns: dict[str, list[Any]], *, many: bool) -> list[Any]:
+        predictions = self._predict(key, columns, many=many)
+        return answers_of(predictions, key.options, key.model.predictor.decision.rule)
+
+    def _predict(self, key: AnswerKey, columns: dict[str, list[Any]], *, many: bool) -> Predictions:
         options = key.options
-        predictor = key.model.batch_predictor if many else key.model.predictor
-        predictions = predictor.predict(
-            columns,
-            PredictOptions(options.coverage, options.class_conditional, bool(options.reasons)),
-        )
+        wanted = PredictOptions(options.coverage, options.class_conditional, bool(options.reasons))
+        if many:
+            with self._few_lock if len(columns["uf"]) <= _FEW_ROWS else nullcontext():
+                predictions = key.model.batch_predictor.predict(columns, wanted)
+        else:
+            predictions = key.model.predictor.predict(columns, wanted)
         self._count(predictions)
-        return answers_of(predictions, options, predictor.decision.rule)
+        return predictions
 
     def _count(self, predictions: Predictions) -> None:
         for bucket in predictions.bucket.tolist():
@@ -108,6 +126,12 @@ class Answering:
             self._metrics.unknown.labels(name).inc(int(mask.sum()))
         for name, mask in predictions.warnings.missing.items():
             self._metrics.missing.labels(name).inc(int(mask.sum()))
+
+
+def headers_of(model: LoadedModel, bad_rows: int | None) -> dict[str, str]:
+    """Headers of every answer with predictions; the count of bad rows only when it is known in advance."""
+    headers = {"x-model-version": model.ref.version, "x-model-sha256": model.ref.model_sha256}
+    return headers if bad_rows is None else headers | {"x-row-errors": str(bad_rows)}
 
 
 class Draining:

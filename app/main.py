@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from app import error_handlers
 from app.error_handlers import problem_response
+from app.formats.media import is_streamed
 from app.lifespan import make_lifespan
 from app.middleware import Intake, RequestContext
 from app.observability import Metrics, configure_logging
@@ -42,6 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         Intake,
         paths=frozenset({predict_route.path}),
+        streams=is_streamed,
         settings=settings,
         metrics=metrics,
         respond=problem_response,

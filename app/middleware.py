@@ -115,6 +115,7 @@ class Intake:
         settings: limits and times.
         metrics: in-flight and shed requests.
         respond: makes the answer to an error, given the request id.
+        streams: tells by its content type whether a body is consumed while it comes.
     """
 
     def __init__(
@@ -122,12 +123,14 @@ class Intake:
         app: ASGIApp,
         *,
         paths: frozenset[str],
+        streams: Callable[[bytes], bool],
         settings: Settings,
         metrics: Metrics,
         respond: Respond,
     ) -> None:
         self.app = app
         self._paths = paths
+        self._streams = streams
         self._settings = settings
         self._metrics = metrics
         self._respond = respond
@@ -163,6 +166,14 @@ class Intake:
         self._inside += 1
         self._metrics.in_flight.inc()
         try:
+            if self._streams(_header(scope, b"content-type")):
+                # Bounded piece by piece by whoever consumes it, and as long as the caller has rows to send.
+                await self._take_slot()
+                try:
+                    await self.app(scope, receive, send)
+                finally:
+                    self._give_slot()
+                return
             body = await self._read(scope, receive)
             await self._take_slot()
             try:

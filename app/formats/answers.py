@@ -238,3 +238,8 @@ def merge_errors(records: Sequence[Any], errors: Mapping[int, Sequence[FieldProb
 def encode_json(value: Any) -> bytes:
     """Write records, or anything made of them, as JSON."""
     return _encoder.encode(value)
+
+
+def encode_lines(records: Sequence[Any]) -> bytes:
+    """Write records as NDJSON, one a line."""
+    return _encoder.encode_lines(records)

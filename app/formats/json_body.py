@@ -65,11 +65,12 @@ _row_decoder: Final = msgspec.json.Decoder(Row)
 _batch_decoder: Final = msgspec.json.Decoder(Batch)
 
 
-def decode_json(body: bytes, *, max_rows: int, max_depth: int) -> DecodedRequest:
+def decode_json(body: bytes, options: Options = DEFAULT_OPTIONS, *, max_rows: int, max_depth: int) -> DecodedRequest:
     """Decode one merchant, or `{"instances": [...], "options": {...}}`.
 
     Args:
         body: the whole body.
+        options: how to answer, where the body does not say.
         max_rows: most rows of one request.
         max_depth: deepest nesting.
 
@@ -81,11 +82,11 @@ def decode_json(body: bytes, *, max_rows: int, max_depth: int) -> DecodedRequest
             `fail`.
     """
     try:
-        decoded = _fast_batch(body) if b'"instances"' in body else _fast_single(body)
+        decoded = _fast_batch(body, options) if b'"instances"' in body else _fast_single(body, options)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         decoded = None
     if decoded is None:
-        decoded = _exact(body, max_depth)
+        decoded = _exact(body, options, max_depth)
     if decoded.rows > max_rows:
         raise TooManyRowsError(
             f"{decoded.rows} rows in one request, at most {max_rows} are taken; split it, or stream it as NDJSON"
@@ -95,22 +96,35 @@ def decode_json(body: bytes, *, max_rows: int, max_depth: int) -> DecodedRequest
     return decoded
 
 
-def _fast_single(body: bytes) -> DecodedRequest | None:
+def _fast_single(body: bytes, options: Options) -> DecodedRequest | None:
     row = _row_decoder.decode(body)
     columns = {name: [getattr(row, name)] for name in RAW_NAMES}
-    return _vouched(body, DecodedRequest(columns, 1, single=True), keys=0)
+    return _vouched(body, DecodedRequest(columns, 1, options, single=True), keys=0)
 
 
-def _fast_batch(body: bytes) -> DecodedRequest | None:
+def _fast_batch(body: bytes, options: Options) -> DecodedRequest | None:
     batch = _batch_decoder.decode(body)
-    rows = batch.instances
+    if batch.options is UNSET:
+        return _vouched(body, _columns(batch.instances, options), keys=1)
+    # How many options were given is not kept by the decoder; their own keys are few, so they are read again.
+    given = msgspec.json.decode(body, type=_OptionsOnly).options
+    return _vouched(body, _columns(batch.instances, batch.options), keys=2 + len(given))
+
+
+def fast_rows(lines: bytes, count: int, options: Options) -> DecodedRequest | None:
+    """Decode merchants that stand one a line; None when the exact path must look.
+
+    Raises:
+        msgspec.DecodeError: a line is wrong.
+    """
+    rows = _row_decoder.decode_lines(lines)
+    return _vouched(lines, _columns(rows, options), keys=0) if len(rows) == count else None
+
+
+def _columns(rows: list[Any], options: Options) -> DecodedRequest:
     transposed = zip(*map(msgspec.structs.astuple, rows), strict=True) if rows else ((),) * len(RAW_NAMES)
     columns = {name: list(column) for name, column in zip(RAW_NAMES, transposed, strict=True)}
-    if batch.options is UNSET:
-        return _vouched(body, DecodedRequest(columns, len(rows)), keys=1)
-    # How many options were given is not kept by the decoder; their own keys are few, so the exact path counts them.
-    options = msgspec.json.decode(body, type=_OptionsOnly).options
-    return _vouched(body, DecodedRequest(columns, len(rows), batch.options), keys=2 + len(options))
+    return DecodedRequest(columns, len(rows), options)
 
 
 class _OptionsOnly(msgspec.Struct):
@@ -199,26 +213,27 @@ def parse_exact(body: bytes, max_depth: int) -> Any:
         raise NestingError(f"the body is nested deeper than {max_depth} levels; a batch needs 3") from error
 
 
-def _exact(body: bytes, max_depth: int) -> DecodedRequest:
+def _exact(body: bytes, options: Options, max_depth: int) -> DecodedRequest:
     parsed = parse_exact(body, max_depth)
     if not isinstance(parsed, dict):
         detail = 'must be a merchant object, or an object {"instances": [...]}'
         raise InvalidRequestError([FieldProblem("", "wrong_type", detail)])
     if "instances" in parsed:
-        return _exact_batch(parsed)
-    if problems := row_problems(parsed, "", _repeated(parsed)):
+        return _exact_batch(parsed, options)
+    if problems := row_problems(parsed, "", repeated_keys(parsed)):
         raise InvalidRequestError(problems)
-    return DecodedRequest(columns_of_rows([parsed]), 1, single=True)
+    return DecodedRequest(columns_of_rows([parsed]), 1, options, single=True)
 
 
-def _repeated(value: Any) -> list[str]:
+def repeated_keys(value: Any) -> list[str]:
+    """Give the keys that an object of `parse_exact` gave more than once."""
     return value.keys_repeated if isinstance(value, _Repeated) else []
 
 
-def _exact_batch(parsed: dict[str, Any]) -> DecodedRequest:
+def _exact_batch(parsed: dict[str, Any], options: Options) -> DecodedRequest:
     problems = [
         FieldProblem(child("", key), "duplicate_field", "must be given once; which value counts is ambiguous")
-        for key in _repeated(parsed)
+        for key in repeated_keys(parsed)
     ]
     problems += [
         FieldProblem(child("", key), "unknown_field", "is not known beside instances and options; remove it")
@@ -228,14 +243,15 @@ def _exact_batch(parsed: dict[str, Any]) -> DecodedRequest:
     instances = parsed["instances"]
     if not isinstance(instances, list):
         problems.append(FieldProblem("/instances", "wrong_type", "must be an array of merchant objects"))
-    options, option_problems = exact_options(parsed["options"]) if "options" in parsed else (DEFAULT_OPTIONS, [])
-    problems += option_problems
+    if "options" in parsed:
+        options, option_problems = exact_options(parsed["options"])
+        problems += option_problems
     if problems:
         raise InvalidRequestError(problems)
     errors = {}
     good = []
     for position, row in enumerate(instances):
-        if found := row_problems(row, f"/instances/{position}", _repeated(row)):
+        if found := row_problems(row, f"/instances/{position}", repeated_keys(row)):
             errors[position] = found
         else:
             good.append(row)
@@ -256,7 +272,7 @@ def exact_options(value: Any, pointer: str = "/options") -> tuple[Options, list[
         return DEFAULT_OPTIONS, [FieldProblem(pointer, "wrong_type", "must be an object")]
     problems = [
         FieldProblem(child(pointer, key), "duplicate_field", "must be given once; which value counts is ambiguous")
-        for key in _repeated(value)
+        for key in repeated_keys(value)
     ]
     for key, given in value.items():
         if key not in _OPTION_RULES:

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.errors import UnsupportedMediaTypeError
-from app.formats.answers import encode_json
+from app.dependencies import headers_of
+from app.errors import NotAcceptableError
+from app.formats.answers import encode_json, encode_lines
+from app.formats.arrow_body import decode_arrow
+from app.formats.compression import inflate
+from app.formats.csv_body import decode_csv
 from app.formats.json_body import decode_json
+from app.formats.media import CANONICAL, Format, format_of_answer, format_of_body
+from app.formats.ndjson_body import encode_trailer
+from app.formats.query_options import options_of_query
+from app.formats.table_answers import encode_arrow, encode_csv
+from app.routers.streaming import NdjsonStream
 
 if TYPE_CHECKING:
     from typing import Any
@@ -17,57 +26,62 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from app.dependencies import AppState
-    from app.formats.request import DecodedRequest
-    from app.model.store import LoadedModel
+    from app.formats.request import DecodedRequest, Options
     from app.settings import Settings
 
-JSON: Final = "application/json"
 
-
-async def predict(request: Request) -> Response:
+async def predict(request: Request) -> Response | NdjsonStream:
     """Predict the TPV bucket of one merchant, or of many."""
     state: AppState = request.scope["state"]
     model = state["store"].require()
     settings, answering = state["settings"], state["answering"]
-    _check_media_type(request)
+    headers = request.headers
+    form = format_of_body(headers.get("content-type", ""))
+    answer = format_of_answer(headers.get("accept", ""), form)
+    options = options_of_query(request.scope["query_string"])
+    encoding = headers.get("content-encoding", "")
+    if form is Format.NDJSON:
+        if answer is not Format.NDJSON:
+            raise NotAcceptableError("an NDJSON body is answered while it comes, as NDJSON; accept that")
+        return NdjsonStream(state, model, options, encoding)
     body = await request.body()
-    if len(body) <= settings.small_body_bytes:
-        decoded = _decode(body, settings)
-        content = _encode(decoded, await answering.few(model, decoded))
+    if form is answer is Format.JSON and len(body) <= settings.small_body_bytes and not encoding:
+        decoded = decode_json(body, options, max_rows=settings.max_rows, max_depth=settings.max_json_depth)
+        content = _encode_json(decoded, await answering.few(model, decoded))
     else:
 
         def work() -> tuple[DecodedRequest, bytes]:
-            decoded = _decode(body, settings)
-            return decoded, _encode(decoded, answering.many(model, decoded))
+            decoded = _decode(form, inflate(body, encoding, settings.max_body_bytes), options, settings)
+            if answer is Format.JSON:
+                return decoded, _encode_json(decoded, answering.many(model, decoded))
+            if answer is Format.NDJSON:
+                lines = encode_lines(answering.many(model, decoded))
+                bad = len(decoded.errors)
+                return decoded, lines + encode_trailer(decoded.rows, bad, model.ref.version, model.ref.model_sha256)
+            table = answering.table(model, decoded)
+            return decoded, encode_csv(table) if answer is Format.CSV else encode_arrow(
+                table, parquet=answer is Format.PARQUET
+            )
 
         decoded, content = await answering.aside(work)
-    answering.count_rows("json", decoded)
+    answering.count_rows(form, decoded)
     request.scope["tpv.rows"] = decoded.rows
-    return Response(content, headers=headers_of(model, len(decoded.errors)), media_type=JSON)
+    return Response(content, headers=headers_of(model, len(decoded.errors)), media_type=CANONICAL[answer])
 
 
 predict_route: Final = Route("/predict", predict, methods=["POST"])
 """A plain Starlette route: FastAPI's own would parse the body a second time. `app.schemas.openapi` declares it."""
 
 
-def _check_media_type(request: Request) -> None:
-    media_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-    if media_type != JSON:
-        raise UnsupportedMediaTypeError(f"send the body as {JSON}")
+def _decode(form: Format, body: bytes, options: Options, settings: Settings) -> DecodedRequest:
+    match form:
+        case Format.CSV:
+            return decode_csv(body, options, max_rows=settings.max_rows)
+        case Format.ARROW | Format.PARQUET:
+            return decode_arrow(body, options, parquet=form is Format.PARQUET, max_rows=settings.max_rows)
+        case _:
+            return decode_json(body, options, max_rows=settings.max_rows, max_depth=settings.max_json_depth)
 
 
-def _decode(body: bytes, settings: Settings) -> DecodedRequest:
-    return decode_json(body, max_rows=settings.max_rows, max_depth=settings.max_json_depth)
-
-
-def _encode(decoded: DecodedRequest, records: list[Any]) -> bytes:
+def _encode_json(decoded: DecodedRequest, records: list[Any]) -> bytes:
     return encode_json(records[0] if decoded.single else {"predictions": records})
-
-
-def headers_of(model: LoadedModel, bad_rows: int) -> dict[str, str]:
-    """Headers of every answer with predictions."""
-    return {
-        "x-model-version": model.ref.version,
-        "x-model-sha256": model.ref.model_sha256,
-        "x-row-errors": str(bad_rows),
-    }

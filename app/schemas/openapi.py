@@ -7,17 +7,30 @@ from typing import Any, Final
 from pydantic.json_schema import models_json_schema
 
 from app.schemas.problems import PROBLEM_JSON, Problem
-from app.schemas.requests import EXAMPLE, EXAMPLE_BATCH, BatchRequest, PredictRequest
+from app.schemas.requests import EXAMPLE, EXAMPLE_BATCH, BatchRequest, PredictOptions, PredictRequest
 from app.schemas.responses import BatchResponse, Prediction
 
 _REF: Final = "#/components/schemas/"
 _PROBLEMS: Final = {
     400: "The body is not well formed, not UTF-8, or nested too deeply.",
+    406: "The answer cannot be written in an accepted media type.",
     408: "The body came too slowly.",
     413: "The body has too many bytes or rows.",
     415: "The media type or the content encoding is not supported.",
     422: "The body breaks the schema; `errors` tells where.",
     503: "No model is loaded, or the service is busy; `Retry-After` tells when to try again.",
+}
+_PREDICTIONS: Final = {
+    "application/x-ndjson": "One merchant a line; one prediction a line, then a trailer record.",
+    "text/csv": "A header with the input names, empty cells for null; a flat table back.",
+    "application/vnd.apache.arrow.stream": "An Arrow IPC stream with a column an input; a flat table back.",
+    "application/vnd.apache.parquet": "A Parquet file with a column an input; a flat table back.",
+}
+_OPTIONS: Final = {
+    "on_error": "As `options.on_error`.",
+    "coverage": "As `options.coverage`.",
+    "class_conditional": "As `options.class_conditional`.",
+    "explain": "As `options.explain`; in JSON and NDJSON answers only.",
 }
 _HEADERS: Final = {
     "X-Request-ID": "Taken from the request, or made; it is in the logs.",
@@ -44,6 +57,8 @@ def _one_of(*names: str) -> dict[str, Any]:
 
 def predict_operation() -> dict[str, Any]:
     """Declare POST /predict."""
+    others = {name: {"schema": {"type": "string", "description": text}} for name, text in _PREDICTIONS.items()}
+    option_schemas = PredictOptions.model_json_schema()["properties"]
     return {
         "tags": ["predictions"],
         "summary": "Predict the TPV bucket of one merchant, or of many",
@@ -54,6 +69,16 @@ def predict_operation() -> dict[str, Any]:
             'Codes are compared as text (59 and "59" are one code), place names after Unicode NFC normalisation.'
         ),
         "operationId": "predict",
+        "parameters": [
+            {
+                "name": name,
+                "in": "query",
+                "required": False,
+                "description": text,
+                "schema": option_schemas[name],
+            }
+            for name, text in _OPTIONS.items()
+        ],
         "requestBody": {
             "required": True,
             "content": {
@@ -63,7 +88,8 @@ def predict_operation() -> dict[str, Any]:
                         "merchant": {"summary": "One merchant", "value": EXAMPLE},
                         "batch": {"summary": "Many merchants", "value": EXAMPLE_BATCH},
                     },
-                }
+                },
+                **others,
             },
         },
         "responses": {
@@ -72,9 +98,9 @@ def predict_operation() -> dict[str, Any]:
                 "headers": {
                     name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()
                 },
-                "content": {"application/json": {"schema": _one_of("Prediction", "BatchResponse")}},
+                "content": {"application/json": {"schema": _one_of("Prediction", "BatchResponse")}, **others},
             },
-            **problem_responses(400, 408, 413, 415, 422, 503),
+            **problem_responses(400, 406, 408, 413, 415, 422, 503),
         },
     }
 

@@ -94,11 +94,11 @@ def test_fast_and_exact_paths_agree(row: dict[str, Any]) -> None:
     """Whatever the fast path takes, the exact one takes too, with equal columns."""
     body = json.dumps({"instances": [row]}).encode()
     try:
-        exact = json_body._exact(body, 32)
+        exact = json_body._exact(body, DEFAULT_OPTIONS, 32)
     except InvalidRequestError:
         exact = None
     try:
-        fast = json_body._fast_batch(body)
+        fast = json_body._fast_batch(body, DEFAULT_OPTIONS)
     except (msgspec.DecodeError, UnicodeDecodeError):
         fast = None
     if fast is not None:
