@@ -215,7 +215,8 @@ def _shown(value: object) -> str:
 def _typed(raw: RawInput, texts: NDArray[np.object_], *, nullable: bool) -> pd.Series:
     """Texts that keep the rules as the type of their input."""
     if raw.categorical:
-        return pd.Series([None if text is None else canonical_text(text) for text in texts], dtype=object)
+        canonical = {text: None if text is None else canonical_text(text) for text in set(texts)}
+        return pd.Series([canonical[text] for text in texts], dtype=object)
     if nullable or raw.kind is Kind.AMOUNT:
         return pd.Series([math.nan if text is None else float(text) for text in texts], dtype=np.float64)
     return pd.Series([int(text) for text in texts], dtype=np.int8 if raw.kind is Kind.FLAG else np.int64)

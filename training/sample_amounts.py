@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 MAX_BRL: Final = 1e9
 
+# log10 BRL above which the tail falls twice as fast: logistic noise alone gives some tiers a tail without a mean.
+_BEND: Final = 5.5
+
 # Of an active merchant, by tier: location (log10 BRL) and scale of the noise.
 _LOCATION: Final = np.array([3.90, 4.86, 4.33, 5.0, 5.6])
 _SCALE: Final = np.array([0.205, 0.40, 0.205, 0.55, 0.50])
@@ -84,6 +87,7 @@ def draw_amount(rng: np.random.Generator, drivers: Drivers) -> Floats:
     dormant = rng.random(n) < 1 / (1 + np.exp(-log_odds))
     noise = rng.logistic(size=n)
     active = location(drivers) + _SPREAD * _SCALE[drivers.tier] * noise
+    active = np.where(active > _BEND, (active + _BEND) / 2, active)
     log10 = np.where(dormant, _DORMANT_LOCATION + _DORMANT_SCALE * noise, active)
     moved = np.round(10 ** log10.clip(-3, np.log10(MAX_BRL)), 2)
     return np.where(dormant & (rng.random(n) < _DORMANT_ZERO), 0.0, moved)
