@@ -58,7 +58,7 @@ def test_impossible_requests_are_refused(rows: int, seed: int) -> None:
 
 @pytest.mark.parametrize(("rows", "seed"), [(20_000, 0), (20_000, 42), (300_000, 1)])
 def test_bucket_shares_are_the_stated_ones(rows: int, seed: int) -> None:
-    """Rows are independent, so the shares are those of the constants to within sampling error (four standard errors)."""
+    """Rows are independent, so shares are the stated ones to four standard errors."""
     shares = np.bincount(bucketize(make_sample(rows, seed)[TARGET]), minlength=5) / rows
     wanted = np.array([0.017, 0.053, 0.28, 0.567, 0.083])
     assert np.all(np.abs(shares - wanted) < 4 * np.sqrt(wanted * (1 - wanted) / rows))
