@@ -89,8 +89,16 @@ class TuneConfig(Section):
 
 
 class FitConfig(Section):
-    """The final fit: seed, threads, and folds of the out-of-fold predictions."""
+    """The fit.
 
+    Attributes:
+        seed: of row and column sampling.
+        threads: OpenMP threads.
+        folds: of the teacher's out-of-fold answers.
+        refit: fit the served model on all rows once the recipe has been measured on the test rows.
+    """
+
+    refit: bool = True
     seed: Seed = 0
     threads: Threads = 2
     folds: Annotated[int, Field(ge=2, le=50)] = 5
@@ -212,6 +220,8 @@ _REMEDIES: Final = {
     "float_type": "write it without quotes",
     "string_type": "write it in double quotes",
     "tuple_type": "write it as a list in square brackets",
+    "literal_error": "write one of those",
+    "string_pattern_mismatch": "write it as a URL such as sqlite:///study.db",
 }
 
 
@@ -225,7 +235,7 @@ def _describe(detail: ErrorDetails) -> str:
     message = detail["msg"][0].lower() + detail["msg"][1:]
     remedy = _REMEDIES.get(kind)
     if remedy is None and kind not in {"fractions", "cost_matrix"}:
-        remedy = "give a value in that range or set"
+        remedy = "give a value in that range"
     given = "" if isinstance(detail["input"], Section | dict) else f", not {detail['input']!r}"
     return f"{key}: {message}{given}" + (f": {remedy}" if remedy else "")
 

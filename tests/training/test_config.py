@@ -68,7 +68,7 @@ def test_costs_are_read_from_lists(tmp_path: Path) -> None:
         ({"zzz": 5}, r"^zzz: there is no such key: known keys are data\.on_invalid, split\.seed"),
         ({"tune": 5}, r"^tune: must be a table: write \[tune\]"),
         ({"tune.timeout_seconds": float("inf")}, r"^tune\.timeout_seconds: .*finite"),
-        ({"tune.storage": "study.db"}, r"^tune\.storage: "),
+        ({"tune.storage": "study.db"}, r"^tune\.storage: .*write it as a URL such as sqlite"),
         ({"data.on_invalid": "skip"}, r"^data\.on_invalid: .*'fail' or 'drop', not 'skip'"),
         ({"split.test": 1.0}, r"^split\.test: .*less than 1"),
         ({"split.test": 0.6, "split.validation": 0.4}, r"^split: .*sum to less than 1"),
