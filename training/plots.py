@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from app.contract.buckets import LABELS, N_BUCKETS
-from training.tables import set_name
+from training.tables import set_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -352,59 +352,71 @@ def shares_plot(shares: BucketShares, alt: str) -> str:
     return canvas.svg
 
 
+def _by_kind(reports: Sequence[SetReport]) -> list[list[SetReport]]:
+    kinds = dict.fromkeys(report.class_conditional for report in reports)
+    return [[report for report in reports if report.class_conditional is kind] for kind in kinds]
+
+
 def coverage_plot(reports: Sequence[SetReport], alt: str) -> str:
-    """Coverage of the prediction sets, overall and per true bucket."""
+    """Coverage of the prediction sets, overall and per true bucket: a panel per kind of set."""
     names = ("all rows", *_BRL_LABELS)
-    with drawing("coverage", alt, width=5.1, height=3.9) as canvas:
-        axes = canvas.figure.add_subplot()
-        for level in sorted({report.level for report in reports}):
-            axes.axhline(level, color=GREY, linewidth=1.0, linestyle=(0, (4, 3)))
-        for i, report in enumerate(reports):
-            rows = [(0, report.overall), *((1 + int(row.value), row) for row in report.of("bucket"))]
-            shift = (i - (len(reports) - 1) / 2) * min(0.16, 0.6 / len(reports))
-            axes.errorbar(
-                [at + shift for at, _ in rows],
-                [row.coverage for _, row in rows],
-                yerr=[2 * row.coverage_se for _, row in rows],
-                linestyle="none",
-                marker=MARKERS[i % len(MARKERS)],
-                markersize=5,
-                capsize=2.5,
-                elinewidth=1.2,
-                color=SERIES[i % len(SERIES)],
-                label=set_name(report),
-            )
-        axes.axvline(0.5, color=GREY, linewidth=0.8)
-        axes.set_xticks(range(len(names)), names)
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.grid(visible=False, axis="x")
-        axes.set_xlabel("true bucket (BRL a month)")
-        axes.set_ylabel("share of sets that hold the truth")
-        canvas.figure.legend(loc="outside upper left")
+    kinds = _by_kind(reports)
+    with drawing("coverage", alt, width=10.4 if len(kinds) > 1 else 5.1, height=3.6) as canvas:
+        panels = canvas.figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+        for axes, kind in zip(panels, kinds, strict=True):
+            for i, report in enumerate(kind):
+                color = SERIES[i % len(SERIES)]
+                axes.axhline(report.level, color=color, linewidth=1.0, linestyle=(0, (4, 3)))
+                rows = [(0, report.overall), *((1 + int(row.value), row) for row in report.of("bucket"))]
+                shift = (i - (len(kind) - 1) / 2) * min(0.18, 0.6 / len(kind))
+                axes.errorbar(
+                    [at + shift for at, _ in rows],
+                    [row.coverage for _, row in rows],
+                    yerr=[2 * row.coverage_se for _, row in rows],
+                    linestyle="none",
+                    marker=MARKERS[i % len(MARKERS)],
+                    markersize=5,
+                    capsize=2.5,
+                    elinewidth=1.2,
+                    color=color,
+                    label=f"{100 * report.level:g}% requested",
+                )
+            axes.axvline(0.5, color=GREY, linewidth=0.8)
+            axes.set_xticks(range(len(names)), names)
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            axes.grid(visible=False, axis="x")
+            axes.set_title(set_kind(kind[0]))
+            axes.set_xlabel("true bucket (BRL a month)")
+            axes.legend(loc="lower right")
+        panels[0].set_ylabel("share of sets that hold the truth")
     return canvas.svg
 
 
 def set_sizes_plot(reports: Sequence[SetReport], alt: str) -> str:
-    """How many buckets the prediction sets hold."""
-    with drawing("set-sizes", alt, width=5.1, height=3.9) as canvas:
-        axes = canvas.figure.add_subplot()
+    """How many buckets the prediction sets hold: a panel per kind of set."""
+    kinds = _by_kind(reports)
+    with drawing("set-sizes", alt, width=10.4 if len(kinds) > 1 else 5.1, height=3.2) as canvas:
+        panels = canvas.figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
         at = np.arange(1, N_BUCKETS + 1)
-        width = 0.84 / len(reports)
-        for i, report in enumerate(reports):
-            bars = axes.bar(
-                at + (i - (len(reports) - 1) / 2) * width,
-                report.size_shares,
-                width=width * 0.94,
-                color=SERIES[i % len(SERIES)],
-                label=f"{set_name(report)}: mean {report.overall.mean_size:.2f}",
-            )
-            axes.bar_label(bars, [_visible(s) for s in report.size_shares], fontsize=7, padding=1)
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.grid(visible=False, axis="x")
-        axes.set_xticks(at)
-        axes.set_xlabel("buckets in the set")
-        axes.set_ylabel("share of rows")
-        canvas.figure.legend(loc="outside upper left")
+        for axes, kind in zip(panels, kinds, strict=True):
+            width = 0.84 / len(kind)
+            for i, report in enumerate(kind):
+                bars = axes.bar(
+                    at + (i - (len(kind) - 1) / 2) * width,
+                    report.size_shares,
+                    width=width * 0.94,
+                    color=SERIES[i % len(SERIES)],
+                    label=f"{100 * report.level:g}% requested: mean size {report.overall.mean_size:.2f}",
+                )
+                axes.bar_label(bars, [_visible(s) for s in report.size_shares], fontsize=7, padding=1)
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            axes.grid(visible=False, axis="x")
+            axes.margins(y=0.1)
+            axes.set_title(set_kind(kind[0]))
+            axes.set_xticks(at)
+            axes.set_xlabel("buckets in the set")
+            axes.legend()
+        panels[0].set_ylabel("share of rows")
     return canvas.svg
 
 

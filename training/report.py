@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 REPORT_NAME: Final = "report.html"
 CARD_NAME: Final = "MODEL_CARD.md"
 
+_USUAL_COVERAGE: Final = 0.9
+
 
 @dataclass(frozen=True, slots=True)
 class Plot:
@@ -286,9 +288,11 @@ def _sets(evaluation: Evaluation) -> Section:
         ),
         _plot(plots.set_sizes_plot(reports, f"Sizes of the prediction sets. {overall}."), "Sizes of the sets."),
     ]
-    folded = []
+    folded: list[Table] = []
     for group in dict.fromkeys(row.group for report in reports for row in report.groups if row.group != "bucket"):
-        report = next(r for r in reports if r.of(group))
+        report = min(
+            (r for r in reports if r.of(group)), key=lambda r: (r.class_conditional, abs(r.level - _USUAL_COVERAGE))
+        )
         rows = report.of(group)
         low, high = min(rows, key=lambda r: r.coverage), max(rows, key=lambda r: r.coverage)
         alt = (
@@ -296,9 +300,9 @@ def _sets(evaluation: Evaluation) -> Section:
             f"{percent(high.coverage)}."
         )
         made.append(_plot(plots.group_coverage_plot(report, group, alt), f"{tables.set_name(report)} sets by {group}."))
-        folded += [tables.set_groups_table(r, group) for r in reports if r.of(group)]
+        folded += tables.sets_tables(evaluation, group)
     return Section(
-        "sets", title, reading, plots=tuple(made), tables=(tables.sets_table(evaluation),), folded=tuple(folded)
+        "sets", title, reading, plots=tuple(made), tables=tables.sets_tables(evaluation), folded=tuple(folded)
     )
 
 
@@ -323,13 +327,7 @@ def _values(evaluation: Evaluation) -> Section:
         "values",
         title,
         reading,
-        plots=(
-            _plot(
-                plots.values_plot(values, alt),
-                "The point at 50% is the median as answered: it is taken within the decided bucket, so it need not "
-                "split all amounts in half.",
-            ),
-        ),
+        plots=(_plot(plots.values_plot(values, alt)),),
         tables=(tables.values_table(values), tables.value_buckets_table(values)),
     )
 

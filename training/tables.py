@@ -105,23 +105,39 @@ def buckets_table(evaluation: Evaluation) -> Table:
     )
 
 
+def set_kind(report: SetReport) -> str:
+    """Over what the coverage is promised: "marginal" or "class-conditional"."""
+    return "class-conditional" if report.class_conditional else "marginal"
+
+
 def set_name(report: SetReport) -> str:
-    """Name of a kind of prediction set, such as "90% marginal"."""
-    return f"{100 * report.level:g}% {'class-conditional' if report.class_conditional else 'marginal'}"
+    """Name of a prediction set, such as "90% marginal"."""
+    return f"{100 * report.level:g}% {set_kind(report)}"
 
 
-def sets_table(evaluation: Evaluation) -> Table:
-    """Coverage and size of the prediction sets: overall and per true bucket."""
-    reports = evaluation.sets
-    by_bucket = [{row.value: row for row in report.of("bucket")} for report in reports]
+def sets_tables(evaluation: Evaluation, group: str = "bucket") -> tuple[Table, ...]:
+    """Coverage and size of the prediction sets, overall and by true bucket or an input: a table per kind of set."""
+    reports = [report for report in evaluation.sets if report.of(group)]
+    kinds = dict.fromkeys(report.class_conditional for report in reports)
+    return tuple(_sets_table([r for r in reports if r.class_conditional is kind], group) for kind in kinds)
+
+
+def _sets_table(reports: list[SetReport], group: str) -> Table:
+    by_value = [{row.value: row for row in report.of(group)} for report in reports]
     lines = [("all", [report.overall for report in reports])]
-    lines += [(bucket_name(int(value)), [rows[value] for rows in by_bucket]) for value in by_bucket[0]]
+    lines += [
+        (bucket_name(int(value)) if group == "bucket" else value, [rows[value] for rows in by_value])
+        for value in by_value[0]
+    ]
     return Table(
-        caption="Coverage ± binomial standard error, and the mean number of buckets in a set.",
+        caption=(
+            f"{set_kind(reports[0]).capitalize()} sets by {'true bucket' if group == 'bucket' else group}: coverage "
+            "± binomial standard error, and mean size."
+        ),
         header=(
-            "true bucket",
+            "true bucket" if group == "bucket" else group,
             "rows",
-            *(title for report in reports for title in (f"{set_name(report)}: coverage", "size")),
+            *(title for report in reports for title in (f"{100 * report.level:g}%: coverage", "size")),
         ),
         rows=tuple(
             (
@@ -138,23 +154,6 @@ def sets_table(evaluation: Evaluation) -> Table:
     )
 
 
-def set_groups_table(report: SetReport, group: str) -> Table:
-    """Coverage and size of one kind of prediction set per value of an input."""
-    return Table(
-        caption=f"{set_name(report)} sets by {group}.",
-        header=(group, "rows", "coverage", "mean size"),
-        rows=tuple(
-            (
-                row.value,
-                f"{row.rows:,}",
-                percent_with_error(row.coverage, row.coverage_se),
-                f"{row.mean_size:.2f}",
-            )
-            for row in report.of(group)
-        ),
-    )
-
-
 def values_table(values: ValueReport) -> Table:
     """Measures of the predicted amounts."""
     bias = (
@@ -163,7 +162,10 @@ def values_table(values: ValueReport) -> Table:
         else f"{100 * values.sum_bias:+.1f} ± {100 * values.sum_bias_se:.1f}%"
     )
     return Table(
-        caption="Amounts below 1 BRL count as 1 BRL in the log error; 0.30 there is a factor of two.",
+        caption=(
+            "The median is the one answered, within the decided bucket. Amounts below 1 BRL count as 1 BRL in the log "
+            "error; 0.30 there is a factor of two."
+        ),
         header=("measure", "value"),
         rows=(
             *((f"pinball loss at quantile {p.quantile:g}", brl(p.loss)) for p in values.pinball),

@@ -139,7 +139,8 @@ def value_report(
         amounts: true amounts, BRL a month, (n,), finite and >= 0.
         values: median, interval and mean, each (n,).
         interval_level: coverage the interval promises; its ends are the quantiles (1 ± level) / 2.
-        quantiles: further predicted quantiles by level in (0, 1), each (n,), for the calibration curve.
+        quantiles: predicted quantiles over all buckets by level in (0, 1), each (n,), for the calibration curve;
+            where they hold a level of the answer too, the curve takes theirs.
 
     Raises:
         ValueError: lengths disagree, an amount or prediction is not finite, or a level is out of range.
@@ -170,7 +171,7 @@ def value_report(
         predicted_sum=predicted_sum,
         sum_bias=predicted_sum / actual_sum - 1.0 if actual_sum > 0.0 else None,
         sum_bias_se=standard_error(mean - actual) * actual.size / actual_sum if actual_sum > 0.0 else None,
-        calibration=tuple(_point(actual, predicted, q) for q, predicted in sorted((further | wanted).items())),
+        calibration=tuple(_point(actual, predicted, q) for q, predicted in sorted((wanted | further).items())),
         by_bucket=tuple(
             ValueBucketRow(
                 bucket=k,

@@ -1,0 +1,158 @@
+"""Measure a predictor on rows it has not seen, beside the baselines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from app.contract.inputs import RAW_NAMES
+from app.model.predictor import PredictOptions
+from training.data import columns_of
+from training.evaluation import (
+    DataFacts,
+    Evaluation,
+    ModelFacts,
+    Trial,
+    calibration_floor,
+    contribution_summary,
+    coverage_report,
+    curves,
+    degraded,
+    evaluate,
+    gain_shares,
+    logistic_baseline,
+    shares,
+    slices,
+    value_report,
+)
+from training.fit import take
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from app.model.predictor import Predictor
+    from training.prepare import Prepared
+
+SET_LEVELS: Final = (0.8, 0.9, 0.95)
+_EXPLAINED_ROWS: Final = 400
+_DEGRADED_ROWS: Final = 5_000
+_QUANTILE_LEVELS: Final = tuple(np.round(np.arange(0.05, 0.96, 0.05), 2).tolist())
+
+
+def measure(
+    predictor: Predictor,
+    prepared: Prepared,
+    *,
+    facts: ModelFacts,
+    gains: Mapping[str, float] | None,
+    study: Sequence[Trial] = (),
+    seed: int = 0,
+) -> Evaluation:
+    """Measure everything the report shows, on the test rows.
+
+    Args:
+        predictor: verified and ready.
+        prepared: the data, split as it was for the fit.
+        facts: how the version was made.
+        gains: total gain by raw input, or None when not known.
+        study: the tuning trials.
+        seed: of every draw.
+    """
+    rows = prepared.split.test
+    labels, columns = prepared.labels[rows], take(prepared.columns, rows)
+    answers = predictor.predict(columns)
+    train = np.concatenate([prepared.split.train, prepared.split.validation])
+    majority = evaluate(labels, *_majority(predictor, len(rows)))
+    logistic = None
+    if len(train):
+        fitted = logistic_baseline(take(prepared.columns, train), prepared.labels[train], columns)
+        logistic = evaluate(labels, fitted.probabilities, fitted.predicted)
+    few = np.random.default_rng(seed).permutation(len(rows))
+    return Evaluation(
+        version=predictor.manifest.version,
+        created_at=predictor.manifest.created_at.isoformat(),
+        data=DataFacts(
+            source=prepared.source,
+            sha256=prepared.sha256,
+            synthetic=prepared.synthetic,
+            amounts_are_real=prepared.amounts_are_real,
+            rows=len(prepared.frame),
+            dropped=prepared.dropped,
+            train=len(prepared.split.train),
+            validation=len(prepared.split.validation),
+            test=len(rows),
+        ),
+        model=facts,
+        metrics=evaluate(labels, answers.probabilities, answers.bucket),
+        majority=majority,
+        logistic=logistic,
+        ece_floor=calibration_floor(answers.probabilities, seed=seed),
+        curves=curves(labels, answers.probabilities, answers.bucket),
+        shares=shares(
+            prepared.labels[prepared.split.train] if len(train) else labels,
+            prepared.labels[prepared.split.validation] if len(train) else labels,
+            labels,
+            answers.bucket,
+        ),
+        slices=slices(columns_of(prepared.frame.iloc[rows]), labels, answers.probabilities, answers.bucket),
+        sets=tuple(
+            _sets(predictor, columns, labels, level=level, class_conditional=conditional)
+            for conditional in (False, True)
+            for level in SET_LEVELS
+        ),
+        values=_values(predictor, prepared, columns),
+        robustness=degraded(
+            predictor.predict, take(columns, few[:_DEGRADED_ROWS]), labels[few[:_DEGRADED_ROWS]], seed=seed
+        ),
+        gains=() if gains is None else gain_shares(gains),
+        contributions=_contributions(predictor, take(columns, few[:_EXPLAINED_ROWS])),
+        study=tuple(study),
+    )
+
+
+def _majority(predictor: Predictor, rows: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Answer every row with the bucket shares that the version was trained on."""
+    shares = np.array(predictor.manifest.training_shares)
+    return np.tile(shares / shares.sum(), (rows, 1)), np.full(rows, shares.argmax())
+
+
+def _sets(
+    predictor: Predictor,
+    columns: Mapping[str, NDArray[Any]],
+    labels: NDArray[np.int8],
+    *,
+    level: float,
+    class_conditional: bool,
+) -> Any:
+    options = PredictOptions(coverage=level, class_conditional=class_conditional)
+    answers = predictor.predict(columns, options)
+    return coverage_report(
+        labels,
+        answers.set_lower,
+        answers.set_upper,
+        {"uf": columns["uf"]},
+        level=level,
+        class_conditional=class_conditional,
+    )
+
+
+def _values(predictor: Predictor, prepared: Prepared, columns: Mapping[str, NDArray[Any]]) -> Any:
+    """Amounts are measured only where the data holds real ones."""
+    answers = predictor.predict(columns)
+    if answers.values is None or not prepared.amounts_are_real:
+        return None
+    return value_report(
+        prepared.amounts[prepared.split.test],
+        answers.values,
+        quantiles=predictor.quantiles(columns, _QUANTILE_LEVELS),
+    )
+
+
+def _contributions(predictor: Predictor, columns: Mapping[str, NDArray[Any]]) -> Any:
+    reasons = predictor.predict(columns, PredictOptions(explain=True)).contributions
+    if reasons is None:
+        raise AssertionError("reasons were asked for")
+    return contribution_summary(RAW_NAMES, reasons.index)

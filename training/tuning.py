@@ -1,0 +1,210 @@
+"""Search for booster parameters with Optuna, on training and validation rows only.
+
+A trial fits one member on the training rows and is judged by its log loss on the validation rows. Early stopping ends
+a fit that no longer improves, and a trial that at the same round is worse than most before it is pruned. The study
+lives in a database, so it can be resumed and shared by several processes.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import optuna
+import xgboost as xgb
+from optuna.trial import TrialState
+from typing_extensions import override
+
+from app.errors import TPVError
+from training.boosting import BoosterParams, train_classifier
+from training.search_space import MAX_TRIAL_ROUNDS, good_defaults, params_of, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from app.contract.features import Matrix
+    from training.config import TuneConfig
+
+_DATA_KEY: Final = "data"
+_REPORT_EVERY: Final = 5
+_WARM_UP_ROUNDS: Final = 15
+_STARTUP_TRIALS: Final = 5
+
+
+class StudyError(TPVError):
+    """The study cannot be opened or used; the message says what to do."""
+
+    code: ClassVar[str] = "study"
+
+
+@dataclass(frozen=True, slots=True)
+class TuningData:
+    """What a trial sees: the matrices and labels of training and validation rows, built once.
+
+    Attributes:
+        train: float32 (n, f).
+        train_labels: (n,).
+        validation: float32 (m, f).
+        validation_labels: (m,).
+        identity: digest of the data and split; a study of other data is refused.
+    """
+
+    train: Matrix
+    train_labels: NDArray[np.integer[Any]]
+    validation: Matrix
+    validation_labels: NDArray[np.integer[Any]]
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What is told after each trial.
+
+    Attributes:
+        trials: finished in this call.
+        wanted: to be finished in this call.
+        best: best validation log loss of the study, or None.
+        state: how the last trial ended.
+        seconds_left: until the time is over, or None without a limit.
+    """
+
+    trials: int
+    wanted: int
+    best: float | None
+    state: TrialState
+    seconds_left: float | None
+
+
+class _Prune(xgb.callback.TrainingCallback):
+    """Reports the validation loss to the trial and gives it up when it is not worth finishing."""
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        self.trial = trial
+
+    @override
+    def after_iteration(self, model: Any, epoch: int, evals_log: dict[str, Any]) -> bool:
+        if (epoch + 1) % _REPORT_EVERY == 0:
+            self.trial.report(evals_log["validation"]["mlogloss"][-1], epoch + 1)
+            if self.trial.should_prune():
+                raise optuna.TrialPruned
+        return False
+
+
+def make_objective(data: TuningData, config: TuneConfig) -> Callable[[optuna.Trial], float]:
+    """Close over the data: the objective of a trial is the best validation log loss of its fit."""
+
+    def objective(trial: optuna.Trial) -> float:
+        _, curve = train_classifier(
+            data.train,
+            data.train_labels,
+            suggest(trial),
+            rounds=MAX_TRIAL_ROUNDS,
+            seed=config.seed,
+            threads=config.threads,
+            validation=(data.validation, data.validation_labels),
+            callbacks=[xgb.callback.EarlyStopping(rounds=config.early_stopping_rounds), _Prune(trial)],
+        )
+        trial.set_user_attr("rounds", int(curve.argmin()) + 1)
+        return float(curve.min())
+
+    return objective
+
+
+def open_study(config: TuneConfig, identity: str) -> optuna.Study:
+    """Create the study, or open it to go on.
+
+    Raises:
+        StudyError: the storage cannot be reached, or the study is of other data.
+    """
+    try:
+        storage = optuna.storages.RDBStorage(config.storage, heartbeat_interval=60)
+        study = optuna.create_study(
+            storage=storage,
+            study_name=config.study,
+            direction="minimize",
+            load_if_exists=True,
+            sampler=optuna.samplers.TPESampler(seed=config.seed, multivariate=True, n_startup_trials=10),
+            pruner=optuna.pruners.MedianPruner(
+                n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=_WARM_UP_ROUNDS, interval_steps=_REPORT_EVERY
+            ),
+        )
+    except Exception as error:
+        raise StudyError(
+            f"tune.storage: cannot open the study at {config.storage.split('@')[-1]!r} ({error}). Give a URL such as "
+            "sqlite:///models/study.db or postgresql+psycopg://user@host/name that can be reached and written."
+        ) from error
+    known = study.user_attrs.get(_DATA_KEY)
+    if known is None:
+        study.set_user_attr(_DATA_KEY, identity)
+        for point in good_defaults():
+            study.enqueue_trial(point, skip_if_exists=True)
+    elif known != identity:
+        raise StudyError(
+            f"tune.study: the study {config.study!r} was made on other data or another split. Name another study, or "
+            "delete it, for its trials cannot be compared with new ones."
+        )
+    return study
+
+
+def tune(data: TuningData, config: TuneConfig, *, tell: Callable[[Finished], None] | None = None) -> optuna.Study:
+    """Run trials; what is done stays done when it is interrupted.
+
+    Args:
+        data: training and validation rows; the test rows must not be among them.
+        config: trials, time limit, storage, seed.
+        tell: called after every trial.
+
+    Raises:
+        StudyError: see `open_study`.
+        KeyboardInterrupt: passed on once the running trial is marked as failed; finished trials are kept.
+    """
+    study = open_study(config, data.identity)
+    started = time.monotonic()
+    done = 0
+
+    def after(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        nonlocal done
+        done += 1
+        if tell is not None:
+            limit = config.timeout_seconds
+            left = None if limit is None else max(0.0, limit - (time.monotonic() - started))
+            tell(Finished(done, config.trials, best_value(study), trial.state, left))
+
+    with _quiet():
+        study.optimize(
+            make_objective(data, config),
+            n_trials=config.trials,
+            timeout=config.timeout_seconds,
+            callbacks=[after],
+            gc_after_trial=False,
+        )
+    return study
+
+
+def best_value(study: optuna.Study) -> float | None:
+    """Best validation log loss so far, or None before the first finished trial."""
+    values = [trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
+    return min((value for value in values if value is not None), default=None)
+
+
+def best_params(study: optuna.Study) -> tuple[BoosterParams, int] | None:
+    """Parameters of the best trial and the rounds it took, or None when no trial finished."""
+    if best_value(study) is None:
+        return None
+    return params_of(study.best_params), int(study.best_trial.user_attrs["rounds"])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Optuna from writing a line a trial; the caller shows progress."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
