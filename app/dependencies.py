@@ -74,8 +74,12 @@ class Answering:
         """Answer rows as the columns of a flat table, on the calling thread, which must be a batch worker."""
         if request.options.reasons:
             raise NotAcceptableError("reasons have no place in a flat table; accept JSON or NDJSON, or drop `explain`")
-        predictions = self._predict(AnswerKey(model, request.options), request.columns, many=True)
+        predictions = self.predict(model, request)
         return flat_columns(predictions, request.errors, model.predictor.decision.rule)
+
+    def predict(self, model: LoadedModel, request: DecodedRequest) -> Predictions:
+        """Predict the good rows as arrays, on the calling thread, which must be a batch worker."""
+        return self._predict(AnswerKey(model, request.options), request.columns, many=True)
 
     def many(self, model: LoadedModel, request: DecodedRequest) -> list[Any]:
         """Answer many rows on the calling thread, which must be a batch worker."""

@@ -17,6 +17,7 @@ from app.schemas.problems import PROBLEM_JSON
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
+    from starlette.types import Scope
 
 ERROR_TABLE: Final[dict[type[errors.TPVError], tuple[int, str]]] = {
     errors.MalformedBodyError: (400, "The body cannot be read"),
@@ -40,15 +41,26 @@ _CLOSING: Final = frozenset({408, 413})
 """The rest of the body is not wanted: the connection is closed instead of reading it."""
 
 
-def problem_response(error: Exception, identity: str) -> Response:
-    """Answer an error: by the table, by its own status for routing errors, and by a bare 500 for the rest."""
+def problem_response(error: Exception, scope: Scope) -> Response:
+    """Answer an error: by the table, by its own status for routing errors, and by a bare 500 for the rest.
+
+    Clients of the Open Inference Protocol look for a member `error`, which its paths therefore have as well.
+    """
+    status, headers, problem = _problem_of(error)
+    problem["request_id"] = request_id.get()
+    if scope["path"].startswith("/v2"):
+        problem["error"] = problem["detail"]
+    return Response(msgspec.json.encode(problem), status, headers, media_type=PROBLEM_JSON)
+
+
+def _problem_of(error: Exception) -> tuple[int, Any, dict[str, Any]]:
     if isinstance(error, HTTPException):
         phrase = HTTPStatus(error.status_code).phrase
         code = phrase.lower().replace(" ", "_")
         detail = {404: "no such path; the routes are listed at /docs", 405: "this path takes another method"}.get(
             error.status_code, phrase
         )
-        return _problem(error.status_code, phrase, code, detail, identity, headers=error.headers)
+        return error.status_code, error.headers, _problem(error.status_code, phrase, code, detail)
     if isinstance(error, errors.TPVError) and type(error) in ERROR_TABLE:
         status, title = ERROR_TABLE[type(error)]
         headers = {}
@@ -60,33 +72,26 @@ def problem_response(error: Exception, identity: str) -> Response:
             headers["connection"] = "close"
         problems = error.problems if isinstance(error, errors.InvalidRequestError) else ()
         listed = [asdict(problem) for problem in problems]
-        return _problem(status, title, error.code, str(error), identity, listed, headers)
-    return _problem(500, "Internal error", "internal_error", "the failure was logged under this request id", identity)
+        return status, headers, _problem(status, title, error.code, str(error), listed)
+    return 500, None, _problem(500, "Internal error", "internal_error", "it was logged under this request id")
 
 
-def _problem(  # noqa: PLR0917 - the members of a problem, in the order of RFC 9457
-    status: int,
-    title: str,
-    code: str,
-    detail: str,
-    identity: str,
-    problems: list[dict[str, Any]] | None = None,
-    headers: Any = None,
-) -> Response:
-    body = {
+def _problem(
+    status: int, title: str, code: str, detail: str, problems: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    return {
         "type": f"urn:tpv:problem:{code}",
         "title": title,
         "status": status,
         "code": code,
         "detail": detail,
-        "request_id": identity,
+        "request_id": "",
         "errors": problems or [],
     }
-    return Response(msgspec.json.encode(body), status, headers, media_type=PROBLEM_JSON)
 
 
-async def _handle(_: Request, error: Exception) -> Response:
-    return problem_response(error, request_id.get())
+async def _handle(request: Request, error: Exception) -> Response:
+    return problem_response(error, request.scope)
 
 
 def install(app: FastAPI) -> None:

@@ -12,7 +12,8 @@ from app.formats.media import is_streamed
 from app.lifespan import make_lifespan
 from app.middleware import Intake, RequestContext
 from app.observability import Metrics, configure_logging
-from app.routers import health, model
+from app.routers import health, model, open_inference
+from app.routers.open_inference import infer_route
 from app.routers.predictions import predict_route
 from app.schemas import openapi
 from app.settings import Settings, load_settings, multiprocess_directory
@@ -37,12 +38,12 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     error_handlers.install(app)
-    app.router.routes.insert(0, predict_route)
-    app.include_router(health.router)
-    app.include_router(model.router)
+    app.router.routes[:0] = [predict_route, infer_route]
+    for router in (health.router, model.router, open_inference.router):
+        app.include_router(router)
     app.add_middleware(
         Intake,
-        paths=frozenset({predict_route.path}),
+        paths=frozenset({predict_route.path, infer_route.path}),
         streams=is_streamed,
         settings=settings,
         metrics=metrics,
@@ -68,7 +69,11 @@ def _declare_predict(app: FastAPI) -> None:
     def complete() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = generate()
-            document["paths"] = {"/predict": {"post": openapi.predict_operation()}} | document["paths"]
+            document["paths"] = {
+                predict_route.path: {"post": openapi.predict_operation()},
+                **document["paths"],
+                infer_route.path: {"post": openapi.infer_operation()},
+            }
             known = document.setdefault("components", {}).setdefault("schemas", {})
             document["components"]["schemas"] = dict(sorted((openapi.components() | known).items()))
             app.openapi_schema = document

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from app.observability import Metrics
     from app.settings import Settings
 
-    Respond = Callable[[Exception, str], ASGIApp]
+    Respond = Callable[[Exception, Scope], ASGIApp]
 
 _logger: Final = logging.getLogger("tpv.error")
 _ACCEPTABLE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -49,7 +49,7 @@ class RequestContext:
         app: the rest of the application.
         routes: every path that is served; others share one label, so that callers cannot make up series.
         metrics: where requests are counted.
-        respond: makes the answer to an error, given the request id.
+        respond: makes the answer to an error of a request.
     """
 
     def __init__(self, app: ASGIApp, *, routes: frozenset[str], metrics: Metrics, respond: Respond) -> None:
@@ -82,7 +82,7 @@ class RequestContext:
             _logger.exception("unforeseen failure")
             if status:
                 raise
-            await self._respond(error, identity.decode())(scope, receive, send_identified)
+            await self._respond(error, scope)(scope, receive, send_identified)
         finally:
             self._record(scope, status, time.perf_counter() - started)
             request_id.reset(token)
@@ -114,7 +114,7 @@ class Intake:
         paths: the paths this applies to; every other request passes untouched.
         settings: limits and times.
         metrics: in-flight and shed requests.
-        respond: makes the answer to an error, given the request id.
+        respond: makes the answer to an error of a request.
         streams: tells by its content type whether a body is consumed while it comes.
     """
 
@@ -157,7 +157,7 @@ class Intake:
         except TPVError as error:
             if started:
                 raise
-            await self._respond(error, request_id.get())(scope, receive, send)
+            await self._respond(error, scope)(scope, receive, send)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._inside >= self._settings.concurrency + self._settings.queue:

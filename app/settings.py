@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     models_dir: Path = Field(default=Path("models"), description="Directory of versions and `champion.json`.")
     workers: int = Field(default=1, ge=1, le=64, description="Server processes.")
     threads: int = Field(default=1, ge=1, le=64, description="Threads that one large batch may use.")
-    batch_workers: int = Field(default=1, ge=1, le=16, description="Large batches computed at once in a process.")
+    batch_workers: int = Field(default=2, ge=1, le=16, description="Large batches computed at once in a process.")
     merged_rows: int = Field(
         default=64, ge=1, le=4096, description="Most rows of concurrent small requests answered in one call."
     )

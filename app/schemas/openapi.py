@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
 
+from app.contract.inputs import RAW_INPUTS
 from app.schemas.problems import PROBLEM_JSON, Problem
 from app.schemas.requests import EXAMPLE, EXAMPLE_BATCH, BatchRequest, PredictOptions, PredictRequest
 from app.schemas.responses import BatchResponse, Prediction
@@ -101,6 +102,86 @@ def predict_operation() -> dict[str, Any]:
                 "content": {"application/json": {"schema": _one_of("Prediction", "BatchResponse")}, **others},
             },
             **problem_responses(400, 406, 408, 413, 415, 422, 503),
+        },
+    }
+
+
+def infer_operation() -> dict[str, Any]:
+    """Declare POST /v2/models/tpv/infer."""
+    tensor: dict[str, Any] = {
+        "type": "object",
+        "required": ["name", "shape", "datatype"],
+        "properties": {
+            "name": {"type": "string"},
+            "shape": {"type": "array", "items": {"type": "integer"}},
+            "datatype": {"type": "string"},
+            "data": {"type": "array", "items": {}},
+            "parameters": {"type": "object"},
+        },
+    }
+    tensors = {"type": "array", "items": tensor}
+    return {
+        "tags": ["open inference protocol"],
+        "summary": "Answer tensors with tensors",
+        "description": (
+            "Open Inference Protocol v2, in JSON or with its binary tensor extension. One input tensor of shape [n] or "
+            "[n, 1] for each input of a merchant; null, NaN and empty text mean not known. A bad value refuses the "
+            "request, for the protocol has no place for the error of a row."
+        ),
+        "operationId": "infer",
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["inputs"],
+                        "properties": {
+                            "id": {"type": "string"},
+                            "inputs": tensors,
+                            "outputs": {"type": "array", "items": {"type": "object", "required": ["name"]}},
+                            "parameters": {"type": "object"},
+                        },
+                        "examples": [
+                            {
+                                "inputs": [
+                                    {
+                                        "name": raw.name,
+                                        "shape": [1],
+                                        "datatype": "FP64"
+                                        if isinstance(raw.example, float)
+                                        else "INT64"
+                                        if isinstance(raw.example, int)
+                                        else "BYTES",
+                                        "data": [raw.example],
+                                    }
+                                    for raw in RAW_INPUTS
+                                ]
+                            }
+                        ],
+                    }
+                }
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "Tensors bucket, label, probabilities, prediction_set and, with real amounts, value.",
+                "content": {
+                    "application/json": {
+                        "schema": {
+                            "type": "object",
+                            "required": ["model_name", "model_version", "outputs"],
+                            "properties": {
+                                "model_name": {"type": "string"},
+                                "model_version": {"type": "string"},
+                                "id": {"type": "string"},
+                                "outputs": tensors,
+                            },
+                        }
+                    }
+                },
+            },
+            **problem_responses(400, 408, 413, 415, 422, 503),
         },
     }
 
