@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from app.contract.buckets import LABELS, N_BUCKETS
 
 if TYPE_CHECKING:
     from training.evaluation import Evaluation, Metrics
+    from training.metrics import SliceRow
     from training.robustness import Robustness
     from training.set_metrics import SetReport
     from training.value_metrics import ValueReport
 
-SUSPECT: int = 3
+SUSPECT: Final = 3
 """Standard errors from which a slice's bias is marked; about 1 in 370 slices crosses it by chance."""
+SUSPECT_ROWS: Final = 30
+"""Rows that a slice needs to be marked; with fewer, its standard error is itself a guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +216,15 @@ def slices_table(evaluation: Evaluation, field: str) -> Table:
                 with_error(row.log_loss, row.log_loss_se),
                 percent_with_error(row.accuracy, row.accuracy_se),
                 number(row.f1_weighted, 3),
-                f"{row.bias:+.3f} ± {row.bias_se:.3f}{' ⚠' if abs(row.bias) > SUSPECT * row.bias_se > 0 else ''}",
+                f"{row.bias:+.3f} ± {row.bias_se:.3f}{' ⚠' if _suspect(row) else ''}",
             )
             for row in rows
         ),
     )
+
+
+def _suspect(row: SliceRow) -> bool:
+    return row.rows >= SUSPECT_ROWS and abs(row.bias) > SUSPECT * row.bias_se
 
 
 def slice_fields(evaluation: Evaluation) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.evaluations import make_evaluation
 from training.model_card import escaped, markdown_table, render_model_card
-from training.tables import Table, brl, number
+from training.tables import Table, brl, number, slices_table
 
 FULL = make_evaluation()
 CARD = render_model_card(FULL)
@@ -96,3 +96,15 @@ def test_amounts_are_rounded_to_what_matters() -> None:
     """Cents below 100 BRL only."""
     assert brl(61.333) == "61.33 BRL"
     assert brl(1234.5) == "1,234 BRL"
+
+
+def test_only_slices_with_rows_enough_are_marked() -> None:
+    """A large bias is marked from 30 rows on, and beyond three standard errors only."""
+    odd = replace(FULL.slices[0], rows=30, bias=0.4, bias_se=0.1)
+    slices = (
+        odd,
+        replace(odd, value="few", rows=29),
+        replace(odd, value="fine", bias=0.3),
+    )
+    column = [row[-1] for row in slices_table(replace(FULL, slices=slices), odd.field).rows]
+    assert column == ["+0.400 ± 0.100 ⚠", "+0.400 ± 0.100", "+0.300 ± 0.100"]
