@@ -188,7 +188,7 @@ class Part:
     intercept: NDArray[np.float64] | None = None
 
 
-def merge(parts: Sequence[Part], feature_names: Sequence[str], *, outputs: int = N_BUCKETS) -> bytes:
+def merge(parts: Sequence[Part], *, features: int, outputs: int = N_BUCKETS) -> bytes:
     """Give one booster whose margins are the weighted sum of the parts' margins.
 
     A sum of tree ensembles is the ensemble of all their trees with scaled leaves, so a log-linear pool of classifiers
@@ -196,7 +196,7 @@ def merge(parts: Sequence[Part], feature_names: Sequence[str], *, outputs: int =
 
     Args:
         parts: members; see `Part`.
-        feature_names: of the whole matrix.
+        features: columns of the whole matrix.
         outputs: margins a row.
 
     Returns:
@@ -217,10 +217,10 @@ def merge(parts: Sequence[Part], feature_names: Sequence[str], *, outputs: int =
         else:
             intercept[part.group] += part.weight * base[0]
             groups += [part.group] * len(model["tree_info"])
-        trees += [_scaled(tree, part, len(feature_names)) for tree in model["trees"]]
+        trees += [_scaled(tree, part, features) for tree in model["trees"]]
     for number, tree in enumerate(trees):
         tree["id"] = number
-    shell = _shell(feature_names, outputs)
+    shell = _shell(features, outputs)
     model = shell["learner"]["gradient_booster"]["model"]
     model["trees"], model["tree_info"] = trees, groups
     model["iteration_indptr"] = [0, len(trees)]
@@ -242,10 +242,9 @@ def _scaled(tree: dict[str, Any], part: Part, features: int) -> dict[str, Any]:
     return tree
 
 
-def _shell(feature_names: Sequence[str], outputs: int) -> dict[str, Any]:
+def _shell(features: int, outputs: int) -> dict[str, Any]:
     """A model with the right shape and no trees worth keeping, for the merged ones to move into."""
-    rows = np.zeros((outputs, len(feature_names)), dtype=np.float32)
-    data = xgb.DMatrix(rows, np.arange(outputs), feature_names=list(feature_names))
+    data = xgb.DMatrix(np.zeros((outputs, features), dtype=np.float32), np.arange(outputs))
     settings = {**_CLASSIFIER, "num_class": outputs, "max_depth": 1, "nthread": 1}
     shell: dict[str, Any] = json.loads(bytes(xgb.train(settings, data, 1).save_raw("json")))
     return shell

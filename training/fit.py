@@ -154,7 +154,7 @@ def fit_classifier(
     progress(f"fitted the student, {rounds} rounds")
     return Classifier(
         fitted=fitted,
-        booster=merge([Part(booster, visible, 1.0, intercept=intercept)], fitted.feature_names),
+        booster=merge([Part(booster, visible, 1.0, intercept=intercept)], features=len(fitted.feature_names)),
         rounds=rounds,
         gains=_gains(booster, visible, fitted.feature_names),
     )

@@ -284,7 +284,6 @@ def _fit_value(prepared: Prepared, rows: NDArray[np.int64], fitted: Fitted, conf
         build_matrix(take(prepared.columns, rows), fitted),
         prepared.amounts[rows],
         prepared.labels[rows],
-        feature_names=fitted.feature_names,
         cap=config.value.cap_brl,
         seed=config.fit.seed,
         threads=config.fit.threads,

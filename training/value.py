@@ -12,8 +12,6 @@ from app.model.values import ValueModel, to_logit
 from training.boosting import BoosterParams, Part, merge, train_regressor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from app.contract.features import Matrix
@@ -30,7 +28,6 @@ def fit_value(
     amounts: NDArray[np.float64],
     labels: NDArray[np.integer[Any]],
     *,
-    feature_names: Sequence[str],
     cap: float,
     seed: int,
     threads: int,
@@ -44,7 +41,6 @@ def fit_value(
         matrix: float32 (n, f).
         amounts: BRL a month (n,), real inside their buckets.
         labels: their buckets (n,).
-        feature_names: of the matrix.
         cap: BRL, upper end of the highest bucket.
         seed: of sampling and folds.
         threads: OpenMP threads.
@@ -67,7 +63,7 @@ def fit_value(
         settings = {"rounds": rounds, "seed": seed, "threads": threads}
         parts.append(Part(train_regressor(inside, targets, _PARAMS, **settings), columns, 1.0, group=bucket))
         residuals[bucket] = np.quantile(_held_out_residuals(inside, targets, settings), LEVELS)
-    booster = merge(parts, feature_names)
+    booster = merge(parts, features=matrix.shape[1])
     model = ValueModel(
         engine=Engine(booster, features=matrix.shape[1], threads=threads),
         levels=LEVELS,
