@@ -23,7 +23,7 @@ def main() -> None:
     """Serve until told to stop; exit 0 then, or 2 with one line on standard error."""
     try:
         settings = load_settings()
-        _check_models(settings)
+        _check_files(settings)
         listener = _listen(settings)
     except SettingsError as error:
         _fail(str(error))
@@ -72,7 +72,10 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def _check_models(settings: Settings) -> None:
+def _check_files(settings: Settings) -> None:
+    keys = settings.api_keys_file
+    if keys is not None and not keys.is_file():
+        raise SettingsError(f"TPV_API_KEYS_FILE: {keys} is not a file; write the sha256 of each key in it, one a line")
     if not settings.models_dir.is_dir():
         raise SettingsError(
             f"TPV_MODELS_DIR: {settings.models_dir} is not a directory; train a model first with `tpv run FILE`, "

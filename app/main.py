@@ -10,7 +10,7 @@ from app import error_handlers
 from app.error_handlers import problem_response
 from app.formats.media import is_streamed
 from app.lifespan import make_lifespan
-from app.middleware import Intake, RequestContext
+from app.middleware import ApiKeys, Intake, RequestContext
 from app.observability import Metrics, configure_logging
 from app.routers import health, model, open_inference
 from app.routers.open_inference import infer_route
@@ -20,6 +20,9 @@ from app.settings import Settings, load_settings, multiprocess_directory
 
 API_VERSION: Final = "1.0.0"
 """Of the HTTP interface, not of the package."""
+
+OPEN_PATHS: Final = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
+"""Probes never need a key."""
 
 _DESCRIPTION: Final = (
     "Predicts in which of five ordered buckets a Brazilian merchant's monthly payment volume (TPV, BRL) falls, from "
@@ -49,6 +52,8 @@ def create_app(settings: Settings) -> FastAPI:
         metrics=metrics,
         respond=problem_response,
     )
+    if settings.api_keys_file is not None:
+        app.add_middleware(ApiKeys, file=settings.api_keys_file, open_paths=OPEN_PATHS, respond=problem_response)
     _declare_predict(app)
     routes = frozenset({*app.openapi()["paths"], "/docs", "/openapi.json"})
     app.add_middleware(RequestContext, routes=routes, metrics=metrics, respond=problem_response)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import logging
 import os
 import re
@@ -17,11 +19,13 @@ from app.errors import (
     OverloadedError,
     PredictionTimeoutError,
     TPVError,
+    UnauthorizedError,
 )
 from app.observability import access_log, request_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -100,6 +104,79 @@ class RequestContext:
             access_log.log(level, "request", extra=extra)
 
 
+class ApiKeys:
+    """Asks for an API key, when a file of digests is named.
+
+    The file holds the sha256 of each accepted key in hexadecimal, one a line; blank lines and lines that start with
+    `#` are skipped. It is read again when it changes, so keys rotate without a restart; a file that cannot be read
+    accepts nobody.
+
+    Args:
+        app: the rest of the application.
+        file: of digests.
+        open_paths: paths that need no key.
+        respond: makes the answer to an error of a request.
+    """
+
+    def __init__(self, app: ASGIApp, *, file: Path, open_paths: frozenset[str], respond: Respond) -> None:
+        self.app = app
+        self._file = file
+        self._open = open_paths
+        self._respond = respond
+        self._stamp: tuple[int, int, int] | None = None
+        self._digests: tuple[bytes, ...] = ()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] == "http" and scope["path"] not in self._open and not self._accepts(_key_of(scope)):
+            error = UnauthorizedError("send a valid key as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
+            await self._respond(error, scope)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _accepts(self, key: bytes) -> bool:
+        self._refresh()
+        given = hashlib.sha256(key).digest()
+        # Every digest is compared, each in constant time: neither the place nor the likeness of a match shows.
+        matches = [hmac.compare_digest(given, known) for known in self._digests]
+        return bool(key) and any(matches)
+
+    def _refresh(self) -> None:
+        try:
+            status = self._file.stat()
+            stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+            if stamp != self._stamp:
+                self._digests = read_digests(self._file.read_text())
+                self._stamp = stamp
+        except (OSError, ValueError) as error:
+            if self._stamp is not None or self._digests:
+                _logger.error("the file of API keys cannot be read", extra={"reason": str(error)})  # noqa: TRY400
+            self._digests, self._stamp = (), None
+
+
+def read_digests(text: str) -> tuple[bytes, ...]:
+    """Read the lines of a file of key digests.
+
+    Raises:
+        ValueError: a line is no sha256 in hexadecimal; its number is named, not its content.
+    """
+    digests = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        entry = line.strip()
+        if not entry or entry.startswith("#"):
+            continue
+        if not _DIGEST.fullmatch(entry):
+            raise ValueError(f"line {number} is not the sha256 of a key in hexadecimal")
+        digests.append(bytes.fromhex(entry))
+    return tuple(digests)
+
+
+def _key_of(scope: Scope) -> bytes:
+    scheme, _, key = _header(scope, b"authorization").partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else _header(scope, b"x-api-key")
+
+
+_DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
 _METHODS: Final = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
 
 
