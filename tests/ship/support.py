@@ -41,13 +41,17 @@ def tool(name: str) -> str:
     return found
 
 
-def run(*command: str | Path, timeout: float = 120, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
+def run(
+    *command: str | Path, timeout: float = 120, check: bool = True, **more: Any
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; a failure shows both of its outputs."""
     done = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, timeout=timeout, check=False, **more
     )
     if check and done.returncode != 0:
-        pytest.fail(f"{' '.join(map(str, command))} exited {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+        pytest.fail(
+            f"{' '.join(map(str, command))} exited {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        )
     return done
 
 

@@ -28,7 +28,15 @@ def test_serving_image_holds_nothing_of_training() -> None:
     """Training and its packages cannot be imported in the serving image, and the service can."""
     for module in TRAINING_ONLY:
         done = run(
-            tool("docker"), "run", "--rm", "--network=none", "tpv:latest", "python", "-c", f"import {module}", check=False
+            tool("docker"),
+            "run",
+            "--rm",
+            "--network=none",
+            "tpv:latest",
+            "python",
+            "-c",
+            f"import {module}",
+            check=False,
         )
         assert f"No module named '{module}'" in done.stderr
     code = "import app.main, sys; print('pandas' in sys.modules, 'sklearn' in sys.modules)"

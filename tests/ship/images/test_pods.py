@@ -1,4 +1,4 @@
-"""The manifests' own pod, run by podman: its user, limits, settings, mounts, probes and stop behaviour are the cluster's.
+"""The manifests' own pod, run by podman: user, limits, settings, mounts, probes and stopping are the cluster's.
 
 What podman cannot do is changed in one place, `runnable`: the network is the host's, and probes, which podman would run
 with a curl inside the container, are sent from here.
@@ -115,7 +115,8 @@ def pod(image: str, models: Path, tmp_path_factory: pytest.TempPathFactory) -> I
             podman("kube", "down", manifest)
 
 
-def test_pod_runs_without_privileges(pod: Pod) -> None:
+@pytest.mark.usefixtures("pod")
+def test_pod_runs_without_privileges() -> None:
     """Numeric user, no capability in any set, no new privilege, seccomp filter on: as the kernel sees it."""
     status_text = podman("exec", CONTAINER, "cat", "/proc/self/status")
     lines = dict(line.split(":\t", 1) for line in status_text.splitlines() if ":\t" in line)
@@ -125,7 +126,8 @@ def test_pod_runs_without_privileges(pod: Pod) -> None:
     assert lines["Seccomp"] == "2"
 
 
-def test_root_and_models_are_read_only(pod: Pod) -> None:
+@pytest.mark.usefixtures("pod")
+def test_root_and_models_are_read_only() -> None:
     """Only /tmp can be written."""
     for path in ("/x", "/models/x", "/srv/tpv/x"):
         done = run(tool("podman"), "exec", CONTAINER, "touch", path, check=False)

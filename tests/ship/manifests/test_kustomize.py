@@ -85,7 +85,9 @@ def test_every_combination_is_strictly_valid(built: dict[str, str], tmp_path: Pa
         for item in load_all(text):
             unique[yaml.safe_dump(item)] = item
     every = tmp_path / "every.yaml"
-    every.write_text(yaml.safe_dump_all(item for item in unique.values() if item["kind"] not in CUSTOM), encoding="utf-8")
+    every.write_text(
+        yaml.safe_dump_all(item for item in unique.values() if item["kind"] not in CUSTOM), encoding="utf-8"
+    )
     for version in VERSIONS:
         done = run(tool("kubernetes-validate"), "--strict", "-k", version, every)
         output = done.stdout + done.stderr
@@ -113,7 +115,7 @@ def test_policies_hold(built: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_pods_run_without_privileges(built: dict[str, str]) -> None:
-    """Every container of every overlay: numeric non-root user, read-only root, no capability, seccomp, limits, no token."""
+    """Every container of every overlay: numeric user, read-only root, no capability, seccomp, limits, no token."""
     for text in built.values():
         for name, template in pods(text).items():
             spec = template["spec"]

@@ -76,7 +76,11 @@ def test_commands_exist() -> None:
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
     for script in re.findall(r"(?:scripts/\w+\.(?:py|sh))", text):
         assert (ROOT / script).is_file(), script
-    (matrix,) = [job["strategy"]["matrix"]["check"] for job in jobs(ROOT / ".github/workflows/ci.yml").values() if "strategy" in job]
+    (matrix,) = [
+        job["strategy"]["matrix"]["check"]
+        for job in jobs(ROOT / ".github/workflows/ci.yml").values()
+        if "strategy" in job
+    ]
     for check in matrix:
         assert (ROOT / ".ci" / check).is_file()
 
@@ -98,7 +102,9 @@ def test_compose_file_is_valid(profile: tuple[str, ...]) -> None:
 
 def test_compose_services_are_hardened_and_local() -> None:
     """Every service: read-only, no capability, limits, ports on 127.0.0.1 only, and no password anywhere."""
-    text = run(tool("docker-compose"), "--file", ROOT / "docker-compose.yml", "--profile", "monitoring", "config").stdout
+    text = run(
+        tool("docker-compose"), "--file", ROOT / "docker-compose.yml", "--profile", "monitoring", "config"
+    ).stdout
     for name, service in yaml.safe_load(text)["services"].items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name

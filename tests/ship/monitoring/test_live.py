@@ -1,6 +1,6 @@
-"""Prometheus and Alertmanager watch a real service: every query gives data, and a killed service is told and taken back.
+"""Prometheus and Alertmanager watch a real service: queries give data, a killed service is told and taken back.
 
-The shipped configuration is used with other addresses and shorter intervals; `for:` and thresholds are the shipped ones.
+The shipped configuration is used with other addresses and shorter intervals; `for:` and thresholds stay as shipped.
 """
 
 from __future__ import annotations
@@ -18,22 +18,29 @@ import sys
 import threading
 import time
 import urllib.parse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import yaml
 
-from tests.ship.support import ROOT, http as ask, load, status, tool, wait_until
+from tests.ship.support import ROOT, load, status, tool, wait_until
+from tests.ship.support import http as ask
 from tests.support.artifacts import make_models
 from tests.support.merchants import merchants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MONITORING: Final = ROOT / "monitoring"
 # Panels about things that have not happened here: refused models and jobs that have not run.
-QUIET: Final = {"Models refused", "Last training job", "Gate passed (last job)", "Time of the training stages", "Turned away, by reason"}
+QUIET: Final = {
+    "Models refused",
+    "Last training job",
+    "Gate passed (last job)",
+    "Time of the training stages",
+    "Turned away, by reason",
+}
 
 
 def free_port() -> int:
@@ -130,7 +137,7 @@ class Watched:
         (self.directory / "alertmanager.yml").write_text(yaml.safe_dump(manager_config), encoding="utf-8")
 
     def _start(self, *command: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        with (self.directory / f"{os.path.basename(command[0])}.log").open("ab") as log:
+        with (self.directory / f"{Path(command[0]).name}.log").open("ab") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env=env)
         self._processes.append(process)
         return process
