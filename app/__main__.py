@@ -44,6 +44,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     import uvicorn  # noqa: PLC0415
     from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
 
+    from app.http_protocol import BoundedProtocol  # noqa: PLC0415
     from app.observability import configure_logging  # noqa: PLC0415
 
     configure_logging(settings.log_level)
@@ -52,7 +53,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
         factory=True,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -1,0 +1,81 @@
+"""uvicorn's HTTP protocol with two bounds it lacks: on the time and on the size of a request head."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from typing_extensions import override
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.settings import load_settings
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+if TYPE_CHECKING:
+    from asyncio import TimerHandle
+
+
+@cache
+def _head_seconds() -> float:
+    return load_settings().header_timeout_seconds
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Closes a connection whose request head does not come whole in time, or does not end.
+
+    uvicorn times an idle connection only after its first answer, so that a caller who sends a byte now and then, or
+    none at all, would hold a connection for ever.
+    """
+
+    _head_timer: TimerHandle | None = None
+    _head_bytes: int = 0
+    _in_head: bool = True
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._start_head_timer()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._in_head:
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+        elif self._head_timer is None:
+            self._start_head_timer()
+
+    @override
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    @override
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._stop_head_timer()
+        super().on_headers_complete()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def _start_head_timer(self) -> None:
+        self._head_timer = asyncio.get_running_loop().call_later(_head_seconds(), self._close_late)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _close_late(self) -> None:
+        if self._in_head and not self.transport.is_closing():
+            self.transport.close()
