@@ -18,6 +18,7 @@ from app.model.sets import ConformalSets
 from app.model.values import ValueModel, Values
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -156,6 +157,19 @@ class Predictor:
                 explain(self.engine.booster, matrix, bucket, self.fitted.feature_inputs) if options.explain else None
             ),
         )
+
+    def quantiles(self, columns: Columns, levels: Sequence[float]) -> dict[float, NDArray[np.float64]]:
+        """Give quantiles of the amount over all buckets, BRL (n,) by level; empty without a value model.
+
+        Raises:
+            ContractError: a raw input is absent, lengths differ, or a value has the wrong type.
+        """
+        if self.value is None:
+            return {}
+        matrix = assemble(encode(columns, self.fitted), self.fitted)
+        probabilities = softmax(self.engine.margins(matrix))
+        location = self.value.engine.margins(matrix)
+        return {level: self.value.quantile(location, probabilities, level) for level in levels}
 
     def _verify(self, golden: Any) -> None:
         """Reproduce the golden rows, all together and one by one."""
