@@ -157,6 +157,7 @@ def run(
     timeout: Timeout = None,
     study: Storage = None,
     promote: Annotated[bool, typer.Option("--promote", help="Ask the gate and make the version champion.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Promote even when the gate refuses; it is recorded.")] = False,
     config: Config = None,
     models: Models = DEFAULT_MODELS,
     threads: Threads = None,
@@ -168,8 +169,8 @@ def run(
     prepared = _prepare(file, settings)
     params, rounds, tried = _tune(prepared, settings)
     version = _train(prepared, settings, models, params=params, rounds=rounds, study=tried)
-    if promote:
-        _promote(models, version, settings, force=False)
+    if promote or force:
+        _promote(models, version, settings, force=force)
 
 
 @cli.command()
