@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 export TPV_PORT := $(PORT)
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test fix lock fuzz benchmark containers manifests monitoring clean
+.PHONY: help run setup test fix openapi lock fuzz benchmark containers manifests monitoring clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ test: $(VENV)/.dev ## set up and run every check
 
 fix: $(VENV)/.dev ## format, and apply the linter's safe fixes
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+openapi: $(VENV)/.dev ## write openapi.json again from the code
+	@$(BIN)/python -c 'import json; from app.main import create_app; from app.settings import Settings; print(json.dumps(create_app(Settings()).openapi(), indent=2, ensure_ascii=False))' > openapi.json
 
 lock: ## lock the dependencies again (needs uv)
 	@scripts/lock
