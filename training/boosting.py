@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _CLASSIFIER: Final = {"objective": "multi:softprob", "num_class": N_BUCKETS, "eval_metric": "mlogloss"}
 _VALIDATION: Final = "validation"
 _LEAST_HESSIAN: Final = 1e-6
+_LEAST_PROBABILITY: Final = 1e-3
+_LOGISTIC: Final = {"objective": "binary:logistic"}
 _REGRESSOR: Final = {"objective": "reg:squarederror", "eval_metric": "rmse"}
 
 
@@ -95,6 +97,44 @@ def train_classifier(
     return booster, np.array(history.get(_VALIDATION, {}).get("mlogloss", []))
 
 
+def train_ordinal(
+    matrix: Matrix,
+    labels: NDArray[np.integer[Any]],
+    params: BoosterParams,
+    *,
+    rounds: int,
+    seed: int,
+    threads: int,
+) -> list[xgb.Booster]:
+    """Fit one logistic booster a threshold, P(bucket > k) for k = 0..3 (Frank and Hall 2001).
+
+    Args:
+        matrix: float32 (n, f).
+        labels: bucket indices (n,).
+        params: see `BoosterParams`.
+        rounds: boosting rounds of each.
+        seed: of row and column sampling.
+        threads: OpenMP threads.
+    """
+    settings = {**_LOGISTIC, **params.to_dict(), "nthread": threads, "tree_method": "hist"}
+    boosters = []
+    for threshold in range(N_BUCKETS - 1):
+        train = xgb.QuantileDMatrix(matrix, labels > threshold, max_bin=params.max_bin, nthread=threads)
+        boosters.append(xgb.train({**settings, "seed": seed * N_BUCKETS + threshold}, train, rounds))
+    return boosters
+
+
+def ordinal_log_probabilities(boosters: Sequence[xgb.Booster], matrix: Matrix) -> NDArray[np.float64]:
+    """Log-probabilities of the buckets from those of exceeding each threshold: float64 (n, 5)."""
+    exceeds = np.column_stack(
+        [np.ones(len(matrix)), *(booster.inplace_predict(matrix) for booster in boosters), np.zeros(len(matrix))]
+    )
+    inside = -np.diff(np.minimum.accumulate(exceeds, axis=1), axis=1)
+    clipped = np.maximum(inside, _LEAST_PROBABILITY)
+    logs: NDArray[np.float64] = np.log(clipped / clipped.sum(axis=1, keepdims=True))
+    return logs
+
+
 def train_student(
     matrix: Matrix,
     targets: NDArray[np.float64],
@@ -103,30 +143,23 @@ def train_student(
     rounds: int,
     seed: int,
     threads: int,
-    validation: tuple[Matrix, NDArray[np.integer[Any]]] | None = None,
-    callbacks: Sequence[xgb.callback.TrainingCallback] = (),
-) -> tuple[xgb.Booster, NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[xgb.Booster, NDArray[np.float64]]:
     """Fit a softprob booster on a probability for every bucket (distillation; Hinton, Vinyals and Dean 2015).
 
     Args:
         matrix: float32 (n, f).
         targets: float64 (n, 5), rows sum to 1.
         params: see `BoosterParams`.
-        rounds: boosting rounds; callbacks may stop earlier.
+        rounds: boosting rounds.
         seed: of row and column sampling.
         threads: OpenMP threads.
-        validation: rows and their true buckets, whose log loss is followed round by round.
-        callbacks: early stopping, progress.
 
     Returns:
-        The booster, the margins (5,) it starts from (they are not in the booster), and the validation log loss after
-        each round (empty without validation).
+        The booster, and the margins (5,) it starts from, which are not in the booster.
     """
-    intercept = np.log(targets.mean(axis=0))
+    intercept = np.log(np.maximum(targets.mean(axis=0), _LEAST_PROBABILITY))
     train = xgb.QuantileDMatrix(matrix, targets.argmax(axis=1), max_bin=params.max_bin, nthread=threads)
-    evals = _evals(train, validation, params, threads)
-    for data in (train, *(held_out for held_out, _ in evals)):
-        data.set_base_margin(np.tile(intercept.astype(np.float32), (data.num_row(), 1)))
+    train.set_base_margin(np.tile(intercept.astype(np.float32), (len(matrix), 1)))
 
     def cross_entropy(
         margins: NDArray[np.float32], _data: xgb.DMatrix
@@ -134,18 +167,13 @@ def train_student(
         given = softmax(margins.astype(np.float64).reshape(targets.shape))
         return given - targets, np.maximum(2.0 * given * (1.0 - given), _LEAST_HESSIAN)
 
-    history: dict[str, dict[str, list[float]]] = {}
     booster = xgb.train(
         {**_CLASSIFIER, **params.to_dict(), "seed": seed, "nthread": threads, "tree_method": "hist"},
         train,
         rounds,
         obj=cross_entropy,
-        evals=evals,
-        evals_result=history,
-        verbose_eval=False,
-        callbacks=list(callbacks),
     )
-    return booster, intercept, np.array(history.get(_VALIDATION, {}).get("mlogloss", []))
+    return booster, intercept
 
 
 def _evals(

@@ -55,7 +55,7 @@ class SplitConfig(Section):
 
     seed: Seed = 0
     validation: Fraction = 0.10
-    test: Fraction = 0.15
+    test: Fraction = 0.10
 
     @model_validator(mode="after")
     def _leave_rows_for_training(self) -> Self:

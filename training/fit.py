@@ -1,8 +1,9 @@
-"""The fit: a cross-fitted teacher, and the one student that is served.
+"""The fit: a cross-fitted teacher, and the students that are served as one booster.
 
-The teacher is a log-linear pool of members that see the place through different features, so that they err
-differently. It answers every row out of fold, and the student learns from those answers together with the labels. One
-student is as good as the teacher's hundred times as many trees; `docs/experiments.md` has the figures.
+The teacher is a log-linear pool of members that see the place through different features, and see the buckets as
+classes or as thresholds, so that they err differently. It answers every row out of fold, and a few small students learn
+from those answers together with the labels. The students' pool is one booster and nearly as good as the teacher's many
+times as many trees; `docs/experiments.md` has the figures.
 """
 
 from __future__ import annotations
@@ -11,39 +12,49 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import xgboost as xgb
 
 from app.contract.buckets import N_BUCKETS
 from app.contract.features import Fitted, build_matrix, fit
 from app.model.explain import softmax
-from training.boosting import BoosterParams, Part, merge, train_classifier, train_student
+from training.boosting import (
+    BoosterParams,
+    Part,
+    merge,
+    ordinal_log_probabilities,
+    train_classifier,
+    train_ordinal,
+    train_student,
+)
 from training.progress import Progress, silent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import xgboost as xgb
     from numpy.typing import ArrayLike, NDArray
 
+    from app.contract.features import Matrix
     from app.contract.inputs import Columns
 
 HARD_SHARE: Final = 0.3
-"""Weight of the true bucket in what the student learns; the teacher's out-of-fold answer has the rest."""
-STUDENT: Final = BoosterParams(eta=0.08, max_depth=7, min_child_weight=5.0, subsample=0.8, reg_lambda=3.0)
-STUDENT_ROUNDS: Final = 200
-_PATIENCE: Final = 40
+"""Weight of the true bucket in what a student learns; the teacher's out-of-fold answer has the rest."""
+STUDENT: Final = BoosterParams(eta=0.1, max_depth=6, min_child_weight=5.0, subsample=0.8, reg_lambda=3.0)
+STUDENT_ROUNDS: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The features that a member may split on.
+    """What a member sees.
 
     Attributes:
         name: for reports.
         hidden: beginnings of the names of features it does not see.
+        ordinal: whether it sees the buckets as four thresholds instead of five classes.
     """
 
     name: str
     hidden: tuple[str, ...]
+    ordinal: bool = False
 
     def columns(self, feature_names: Sequence[str]) -> NDArray[np.intp]:
         """Positions of the visible features."""
@@ -52,12 +63,20 @@ class View:
         )
 
 
-CLUSTERS: Final = View("clusters", ("place_position", "place_density", "place_run"))
-VIEWS: Final = (
-    CLUSTERS,
-    View("densities", ("place_run", "place_cluster")),
-    View("runs", ("place_density", "place_cluster", "place_log", "municipality")),
-    View("no position", ("place_position", "place_run")),
+_CLUSTERS: Final = ("place_position", "place_density", "place_run")
+_DENSITIES: Final = ("place_run", "place_cluster")
+_RUNS: Final = ("place_density", "place_cluster", "place_log", "municipality")
+_NO_POSITION: Final = ("place_position", "place_run")
+TEACHER: Final = (
+    View("runs", _RUNS),
+    View("densities", _DENSITIES),
+    View("clusters, ordinal", _CLUSTERS, ordinal=True),
+    View("no position, ordinal", _NO_POSITION, ordinal=True),
+)
+STUDENTS: Final = (
+    View("clusters", _CLUSTERS),
+    View("densities", _DENSITIES),
+    View("runs", _RUNS),
 )
 
 
@@ -67,8 +86,8 @@ class Classifier:
 
     Attributes:
         fitted: vocabularies and tables of the rows it was fitted on.
-        booster: UBJSON of the student, over all features.
-        rounds: boosting rounds of the student.
+        booster: UBJSON of the merged students, over all features.
+        rounds: boosting rounds of each student.
         gains: total gain by feature name.
     """
 
@@ -102,7 +121,7 @@ def take(columns: Columns, rows: NDArray[np.integer[Any]]) -> dict[str, NDArray[
 
 def fits_needed(settings: FitSettings) -> int:
     """How many finished fits `fit_classifier` tells its progress of."""
-    return settings.folds * len(VIEWS) + 1
+    return settings.folds * len(TEACHER) + len(STUDENTS)
 
 
 def fit_classifier(
@@ -113,11 +132,10 @@ def fit_classifier(
     *,
     fold_key: NDArray[np.float64],
     features: Fitted | None = None,
-    validation: tuple[Mapping[str, ArrayLike], NDArray[np.integer[Any]]] | None = None,
     rounds: int = STUDENT_ROUNDS,
     progress: Progress = silent,
 ) -> Classifier:
-    """Fit teacher and student.
+    """Fit teacher and students.
 
     Args:
         columns: raw inputs of the rows to learn from, n of them.
@@ -126,38 +144,32 @@ def fit_classifier(
         settings: folds, rounds, seed, threads.
         fold_key: uniform numbers in [0, 1), (n,), equal for identical merchants, so that no fold leaks into another.
         features: keep these vocabularies and tables instead of fitting them on the rows.
-        validation: raw inputs and labels of rows that stop the student early, if any.
-        rounds: most boosting rounds of the student.
+        rounds: boosting rounds of each student.
         progress: told of each finished fit.
     """
     fold = np.floor(fold_key * settings.folds).astype(np.intp)
     answers = out_of_fold(columns, labels, params, settings, fold=fold, progress=progress)
+    targets = HARD_SHARE * np.eye(N_BUCKETS)[labels] + (1.0 - HARD_SHARE) * answers
     fitted = fit(columns) if features is None else features
-    visible = CLUSTERS.columns(fitted.feature_names)
-
-    def seen(rows: Mapping[str, ArrayLike]) -> NDArray[np.float32]:
-        return np.ascontiguousarray(build_matrix(rows, fitted)[:, visible])
-
-    booster, intercept, curve = train_student(
-        seen(columns),
-        HARD_SHARE * np.eye(N_BUCKETS)[labels] + (1.0 - HARD_SHARE) * answers,
-        STUDENT,
-        rounds=rounds,
-        seed=settings.seed,
-        threads=settings.threads,
-        validation=None if validation is None else (seen(validation[0]), validation[1]),
-        callbacks=[] if validation is None else [xgb.callback.EarlyStopping(rounds=_PATIENCE, save_best=False)],
-    )
-    if validation is not None:
-        rounds = int(curve.argmin()) + 1
-        booster = booster[:rounds]
-    progress(f"fitted the student, {rounds} rounds")
-    return Classifier(
-        fitted=fitted,
-        booster=merge([Part(booster, visible, 1.0, intercept=intercept)], features=len(fitted.feature_names)),
-        rounds=rounds,
-        gains=_gains(booster, visible, fitted.feature_names),
-    )
+    names = fitted.feature_names
+    matrix = build_matrix(columns, fitted)
+    parts: list[Part] = []
+    gains = dict.fromkeys(names, 0.0)
+    for position, view in enumerate(STUDENTS):
+        visible = view.columns(names)
+        booster, intercept = train_student(
+            np.ascontiguousarray(matrix[:, visible]),
+            targets,
+            STUDENT,
+            rounds=rounds,
+            seed=settings.seed + position,
+            threads=settings.threads,
+        )
+        parts.append(Part(booster, visible, 1.0 / len(STUDENTS), intercept=intercept))
+        for name, gain in _gains(booster, visible, names).items():
+            gains[name] += gain
+        progress(f"fitted student {view.name!r}")
+    return Classifier(fitted, merge(parts, features=len(names)), rounds, gains)
 
 
 def out_of_fold(
@@ -167,7 +179,7 @@ def out_of_fold(
     settings: FitSettings,
     *,
     fold: NDArray[np.intp],
-    views: Sequence[View] = VIEWS,
+    views: Sequence[View] = TEACHER,
     progress: Progress = silent,
 ) -> NDArray[np.float64]:
     """Let the teacher answer every row without having seen it: float64 (n, 5).
@@ -181,17 +193,40 @@ def out_of_fold(
         matrix, held_out = build_matrix(take(columns, rest), fitted), build_matrix(take(columns, own), fitted)
         for position, view in enumerate(views):
             visible = view.columns(fitted.feature_names)
-            booster, _ = train_classifier(
+            margins[own] += _member_margins(
                 np.ascontiguousarray(matrix[:, visible]),
                 labels[rest],
+                np.ascontiguousarray(held_out[:, visible]),
                 params,
-                rounds=settings.teacher_rounds,
+                settings,
                 seed=settings.seed + position,
-                threads=settings.threads,
+                ordinal=view.ordinal,
             )
-            margins[own] += booster.inplace_predict(np.ascontiguousarray(held_out[:, visible]), predict_type="margin")
             progress(f"fitted teacher {view.name!r}, fold {int(number) + 1} of {settings.folds}")
     return softmax(margins / len(views))
+
+
+def _member_margins(
+    matrix: Matrix,
+    labels: NDArray[np.integer[Any]],
+    held_out: Matrix,
+    params: BoosterParams,
+    settings: FitSettings,
+    *,
+    seed: int,
+    ordinal: bool,
+) -> NDArray[np.float64]:
+    """Fit one member and give its centred margins on held-out rows, (m, 5)."""
+    rounds, threads = settings.teacher_rounds, settings.threads
+    if ordinal:
+        # A threshold is learned from one tree a round instead of five, and overfits in half as many.
+        boosters = train_ordinal(matrix, labels, params, rounds=-(-rounds // 2), seed=seed, threads=threads)
+        margins = ordinal_log_probabilities(boosters, held_out)
+    else:
+        booster, _ = train_classifier(matrix, labels, params, rounds=rounds, seed=seed, threads=threads)
+        margins = np.asarray(booster.inplace_predict(held_out, predict_type="margin"), dtype=np.float64)
+    centred: NDArray[np.float64] = margins - margins.mean(axis=1, keepdims=True)
+    return centred
 
 
 def _gains(booster: xgb.Booster, visible: NDArray[np.intp], names: Sequence[str]) -> dict[str, float]:

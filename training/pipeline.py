@@ -17,10 +17,12 @@ import numpy as np
 import xgboost as xgb
 
 from app.contract.artifact import Artifact, dump_payload, read_artifact, sha256_of, write_artifact
+from app.contract.buckets import N_BUCKETS
 from app.contract.features import Fitted, build_matrix, encode, fit
 from app.contract.inputs import RAW_NAMES
 from app.contract.manifest import PROTOCOL, DataIdentity, Manifest, Runtime, VersionRef
 from app.errors import TPVError
+from app.model.decision import DecisionRule, Rule
 from app.model.engine import Engine
 from app.model.explain import softmax
 from app.model.predictor import Predictor, golden_payload, load_predictor
@@ -29,7 +31,7 @@ from training.answers import Answers
 from training.data_files import data_digest
 from training.decision import fit_decision
 from training.evaluation import Evaluation, ModelFacts, Trial
-from training.fit import STUDENT, STUDENT_ROUNDS, VIEWS, Classifier, FitSettings, fit_classifier, fits_needed, take
+from training.fit import STUDENT, STUDENTS, TEACHER, Classifier, FitSettings, fit_classifier, fits_needed, take
 from training.golden import golden_columns
 from training.measure import measure
 from training.metrics import bucket_shares
@@ -214,7 +216,7 @@ class _Recipe:
         if self.only == "value":
             payload = dict(self.kept)
         else:
-            classifier = self._classifier(rows, calibrate_on, calibrated)
+            classifier = self._classifier(rows)
             gains = _gains_by_input(classifier)
             payload = self._classifier_payload(classifier, calibrate_on, calibrated)
             payload["value"] = self.kept.get("value")
@@ -223,9 +225,7 @@ class _Recipe:
             self.progress("fitted amounts inside buckets" if payload["value"] else "left amounts inside buckets out")
         return payload, gains
 
-    def _classifier(
-        self, rows: NDArray[np.int64], calibrate_on: NDArray[np.int64] | None, calibrated: Payload | None
-    ) -> Classifier:
+    def _classifier(self, rows: NDArray[np.int64]) -> Classifier:
         prepared, fit_config = self.prepared, self.config.fit
         return fit_classifier(
             take(prepared.columns, rows),
@@ -234,10 +234,6 @@ class _Recipe:
             FitSettings(fit_config.folds, self.teacher_rounds, fit_config.seed, fit_config.threads),
             fold_key=uniform_of(prepared.frame.iloc[rows], _FOLD_SEED + fit_config.seed),
             features=Fitted.from_payload(self.kept["features"]) if self.kept else None,
-            validation=(
-                None if calibrate_on is None else (take(prepared.columns, calibrate_on), prepared.labels[calibrate_on])
-            ),
-            rounds=STUDENT_ROUNDS if calibrated is None else calibrated["rounds"],
             progress=self.progress,
         )
 
@@ -254,7 +250,7 @@ class _Recipe:
         if calibrate_on is not None:
             labels = self.prepared.labels[calibrate_on]
             held_out = answer(take(self.prepared.columns, calibrate_on))
-            decision = fit_decision(labels, held_out, self.config.decision).to_payload()
+            decision = fit_decision(held_out, self.config.decision).to_payload()
             sets = ConformalSets.fit(labels, held_out).to_payload()
         elif calibrated is not None:
             decision, sets = calibrated["decision"], calibrated["sets"]
@@ -355,7 +351,6 @@ def _in_memory(payload: Payload, manifest: Manifest) -> Artifact:
 
 
 def _facts(manifest: Manifest, predictor: Predictor, payload: Payload, prepared: Prepared) -> ModelFacts:
-    scores = np.diag(predictor.decision.scores)
     notes = [] if predictor.value else ["Amounts inside buckets are switched off: the data holds no real ones."]
     if manifest.params["config"]["fit"]["refit"]:
         notes.append(
@@ -364,11 +359,11 @@ def _facts(manifest: Manifest, predictor: Predictor, payload: Payload, prepared:
         )
     return ModelFacts(
         description=(
-            "One XGBoost softprob booster, distilled from the out-of-fold answers of a cross-fitted pool of "
-            f"{len(VIEWS)} feature views."
+            f"One XGBoost booster of {len(STUDENTS)} pooled softprob students, distilled from the out-of-fold "
+            f"answers of a cross-fitted teacher of {len(TEACHER)} members."
         ),
         decision_rule=manifest.decision_rule,
-        decision_detail="bucket scores " + ", ".join(f"{score:.3g}" for score in scores),
+        decision_detail=_decision_detail(predictor.decision),
         params={
             **{f"teacher {name}": value for name, value in manifest.params["booster"].items()},
             "teacher rounds": manifest.params["teacher_rounds"],
@@ -384,6 +379,16 @@ def _facts(manifest: Manifest, predictor: Predictor, payload: Payload, prepared:
         reproduce=(f"tpv run {prepared.source}",),
         notes=tuple(notes),
     )
+
+
+def _decision_detail(decision: DecisionRule) -> str:
+    """The rule in figures: what each bucket's probability is multiplied with, and what is then taken off."""
+    if decision.rule is Rule.EXPECTED_COST:
+        return "costs " + "; ".join(" ".join(f"{-score:g}" for score in row) for row in decision.scores)
+    price = -np.array([decision.scores[(bucket + 1) % N_BUCKETS, bucket] for bucket in range(N_BUCKETS)])
+    gain = np.diag(decision.scores) + price
+    figures = ", ".join(f"{g:.3f} p - {b:.3f}" for g, b in zip(gain, price, strict=True))
+    return f"the bucket with the highest of {figures}"
 
 
 @cache
