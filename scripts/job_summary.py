@@ -2,8 +2,8 @@
 
     python scripts/job_summary.py MODELS >> "$GITHUB_STEP_SUMMARY"
 
-Says what the newest version measures beside the champion and the baselines, and how the last job ended. The full report,
-with every plot, is `report.html` in the version's directory.
+Says what the newest version measures beside the champion and the baselines, and how the last job ended. The full
+report, with every plot, is `report.html` in the version's directory.
 """
 
 import json
@@ -72,11 +72,11 @@ def summary(models: Path) -> str:
         columns[f"champion {champion}"] = read(models / champion / "manifest.json").get("metrics", {})
     columns |= {name: evaluation[name] for name in ("majority", "logistic") if name in evaluation}
     data = newest["data"]
+    rows = f"{data['rows']:,}" + (" **synthetic**" if data["synthetic"] else "")
     lines += [
         f"### {newest['version']}" + (" (champion)" if champion == newest["version"] else ""),
         "",
-        f"{data['rows']:,} {'**synthetic** ' if data['synthetic'] else ''}merchants, data `{data['sha256'][:12]}`, "
-        f"model `{newest['files']['model.joblib']['sha256'][:12]}`",
+        f"{rows} merchants, data `{data['sha256'][:12]}`, model `{newest['files']['model.joblib']['sha256'][:12]}`",
         "",
         *table(columns),
         "",

@@ -109,7 +109,7 @@ def test_a_second_up_trains_nothing(compose: Compose) -> None:
     before = http(f"{compose.url}/model")[1]
     compose("up", "--detach", "--wait", "--no-build", "--force-recreate")
     assert "a champion is there, nothing to train" in compose("logs", "--no-color", "train")
-    assert json.loads(http(f"{compose.url}/model")[1])["version"] == json.loads(before)["version"]
+    assert json.loads(http(f"{compose.url}/model")[1])["serving"]["version"] == json.loads(before)["serving"]["version"]
 
 
 def test_a_crash_is_restarted(compose: Compose) -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import yaml
+from typing_extensions import override
 
 from tests.ship.support import ROOT, load, status, tool, wait_until
 from tests.ship.support import http as ask
@@ -63,6 +64,7 @@ class Webhook:
                 self.send_response(204)
                 self.end_headers()
 
+            @override
             def log_message(self, *_: object) -> None:
                 pass
 
@@ -112,9 +114,8 @@ class Watched:
             f"--storage.tsdb.path={directory / 'tsdb'}",
             f"--web.listen-address=127.0.0.1:{self.prometheus}",
         )
-        for port in (self.alertmanager, self.prometheus):
-            url = f"http://127.0.0.1:{port}/-/ready"
-            wait_until(lambda url=url: status(url) == 200, seconds=30, what=f"{url} is ready")
+        ready = [f"http://127.0.0.1:{port}/-/ready" for port in (self.alertmanager, self.prometheus)]
+        wait_until(lambda: {status(url) for url in ready} == {200}, seconds=30, what=f"{ready} are ready")
 
     def _configure(self) -> None:
         """Copy the shipped configuration with the addresses of this run and intervals of a second."""
