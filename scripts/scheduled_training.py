@@ -3,9 +3,9 @@
     python scripts/scheduled_training.py train     the week's model, with the parameters of the last tuning
     python scripts/scheduled_training.py tune      the month's tuning, then a model from it
 
-Settings are environment variables: DATA_FILE and MODELS_DIR; TRIALS, TUNE_TIMEOUT_SECONDS and THREADS bound the work;
-STUDY (optional) is an Optuna storage URL that survives the job; METRICS_FILE (default `MODELS_DIR/jobs/TASK.prom`) and
-PUSHGATEWAY_URL (optional) say where the result is reported.
+Settings are environment variables: DATA_FILE and MODELS_DIR; TRIALS, TUNE_TIMEOUT_SECONDS and THREADS bound the work.
+Optional: CONFIG_FILE, a run's TOML configuration; STUDY, an Optuna storage URL that survives the job; METRICS_FILE
+(default `MODELS_DIR/jobs/TASK.prom`) and PUSHGATEWAY_URL, where the result is reported.
 
 Exit status: 0 promoted, 3 finished but refused by the gate (the champion stays), 2 bad data or configuration, 1 any
 other failure. A job that finished before for the same period and the same bytes of data does nothing again and exits as
@@ -133,18 +133,19 @@ def stages(job: Job, scratch: Path, environment: Mapping[str, str]) -> dict[str,
     """Give the stages of a job in order, by name: the arguments of `tpv`."""
     data, models = str(job.data), ["--models", str(job.models)]
     threads = ["--threads", environment["THREADS"]] if "THREADS" in environment else []
+    config = ["--config", environment["CONFIG_FILE"]] if "CONFIG_FILE" in environment else []
     known, found = job.models / "jobs/params.json", scratch / "params.json"
     planned = {"validate": ["validate", data, "--report", str(scratch / "problems.csv")]}
     if job.task == "tune":
         # A study file needs locks that a bucket does not have, so that it lives in the scratch directory.
         study = environment.get("STUDY") or f"sqlite:///{scratch / 'study.db'}"
-        planned["tune"] = ["tune", data, *models, *threads, "--study", study, "--out", str(found)]
+        planned["tune"] = ["tune", data, *models, *config, *threads, "--study", study, "--out", str(found)]
         if "TRIALS" in environment:
             planned["tune"] += ["--trials", environment["TRIALS"]]
         if "TUNE_TIMEOUT_SECONDS" in environment:
             planned["tune"] += ["--timeout", environment["TUNE_TIMEOUT_SECONDS"]]
     params = found if job.task == "tune" else known
-    planned["train"] = ["train", data, *models, *threads]
+    planned["train"] = ["train", data, *models, *config, *threads]
     if job.task == "tune" or known.exists():
         planned["train"] += ["--params", str(params)]
     return planned
@@ -155,10 +156,10 @@ def versions(models: Path) -> set[str]:
     return {path.parent.name for path in models.glob("[0-9]*/manifest.json")}
 
 
-def promote(job: Job, version: str) -> int:
+def promote(job: Job, version: str, config: Path | None) -> int:
     """Ask the gate; give the exit status."""
     try:
-        promote_if_better(job.models, version, load_config(None, {}).gate)
+        promote_if_better(job.models, version, load_config(config, {}).gate)
     except GateRefusedError as refusal:
         print(refusal, file=sys.stderr)
         return REFUSED
@@ -186,7 +187,8 @@ def work(job: Job, environment: Mapping[str, str]) -> Result:
             write_whole(job.models / "jobs/params.json", (scratch / "params.json").read_text(encoding="utf-8"))
     (version,) = versions(job.models) - before
     started = time.monotonic()
-    status = promote(job, version)
+    config = Path(environment["CONFIG_FILE"]) if "CONFIG_FILE" in environment else None
+    status = promote(job, version, config)
     seconds["promote"] = time.monotonic() - started
     return Result(status, time.time(), seconds)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 import time
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from tests.ship.images.conftest import HARDENED, docker, service
-from tests.ship.support import ROOT, http, run, status, tool, wait_until
+from tests.ship.support import ROOT, TOOLS, http, run, status, tool, wait_until
 from tests.support.merchants import merchants
 
 if TYPE_CHECKING:
@@ -142,6 +144,28 @@ def test_memory_after_load_fits_its_limit(models: Path) -> None:
         for _ in range(3):
             assert http(f"{container.url}/predict", {"instances": merchants(2000)}, timeout=30)[0] == 200
         assert container.state("{{.State.OOMKilled}}") == "false"
+
+
+@pytest.mark.parametrize("image", ["tpv", "tpv-training"])
+def test_bill_of_materials_is_complete_and_valid(image: str, tmp_path: Path) -> None:
+    """The CycloneDX document is strictly valid and names every locked package that is installed, with a licence."""
+    out, licences = tmp_path / "bom.json", tmp_path / "licences.md"
+    run(sys.executable, ROOT / "scripts/sbom.py", f"{image}:latest", "--out", out, "--licences", licences)
+    validate = (
+        "import sys; from cyclonedx.schema import SchemaVersion; "
+        "from cyclonedx.validation.json import JsonStrictValidator; "
+        "error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).read()); "
+        "sys.exit(str(error) if error else 0)"
+    )
+    run(TOOLS / "python", "-c", validate, out)
+    components = {item["name"].lower().replace("_", "-"): item for item in json.loads(out.read_text())["components"]}
+    lock = ROOT / "requirements" / ("serving.txt" if image == "tpv" else "training.txt")
+    everywhere = re.findall(r"^([a-z0-9.-]+)==\S+ \\$", lock.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert everywhere
+    assert set(everywhere) <= set(components)
+    assert "not stated" not in licences.read_text(encoding="utf-8")
+    if image == "tpv":
+        assert "GPL" not in licences.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", [("--help",), ("versions", "--help")])
