@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 export TPV_PORT := $(PORT)
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test fix openapi lock fuzz benchmark containers manifests monitoring clean
+.PHONY: help run setup test fix openapi reference lock fuzz benchmark containers manifests monitoring clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ fix: $(VENV)/.dev ## format, and apply the linter's safe fixes
 openapi: $(VENV)/.dev ## write openapi.json again from the code
 	@$(BIN)/python -c 'import json; from app.main import create_app; from app.settings import Settings; print(json.dumps(create_app(Settings()).openapi(), indent=2, ensure_ascii=False))' > openapi.json
 
+reference: $(VENV)/.dev ## write docs/settings.md and docs/commands.md again from the code
+	@PYTHONPATH=. $(BIN)/python scripts/reference.py
+
 lock: ## lock the dependencies again (needs uv)
 	@scripts/lock
 
@@ -37,7 +40,7 @@ fuzz: $(VENV)/.dev ## throw bytes at /predict for 30 minutes
 	@TPV_FUZZ_SECONDS=1800 $(BIN)/python -m pytest tests/faults -k fuzz
 
 benchmark: $(VENV)/.dev ## measure serving against its floors
-	@$(BIN)/python benchmarks/serving/run.py
+	@$(BIN)/python benchmarks/serving
 
 containers: $(VENV)/.dev ## build the images and try them, compose and the pods on a real engine
 	@.ci/containers
