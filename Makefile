@@ -28,7 +28,7 @@ fix: $(VENV)/.dev ## format, and apply the linter's safe fixes
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 openapi: $(VENV)/.dev ## write openapi.json again from the code
-	@$(BIN)/python -c 'import json; from app.main import create_app; from app.settings import Settings; print(json.dumps(create_app(Settings()).openapi(), indent=2, ensure_ascii=False))' > openapi.json
+	@$(BIN)/python -c 'import json; from app.main import create_api; print(json.dumps(create_api().openapi(), indent=2, ensure_ascii=False))' > openapi.json
 
 reference: $(VENV)/.dev ## write docs/settings.md and docs/commands.md again from the code
 	@PYTHONPATH=. $(BIN)/python scripts/reference.py

@@ -57,6 +57,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
         ws="none",
         lifespan="on",
         log_config=None,
+        proxy_headers=False,
         access_log=False,
         server_header=False,
         timeout_keep_alive=settings.keep_alive_seconds,

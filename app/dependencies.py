@@ -59,7 +59,6 @@ class Answering:
 
     def close(self) -> None:
         """Finish what is queued and stop the threads."""
-        self._batcher.close()
         self._pool.shutdown()
 
     async def few(self, model: LoadedModel, request: DecodedRequest) -> list[Any]:

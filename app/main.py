@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
 
@@ -10,7 +10,7 @@ from app import error_handlers
 from app.error_handlers import problem_response
 from app.formats.media import is_streamed
 from app.lifespan import make_lifespan
-from app.middleware import ApiKeys, Intake, RequestContext
+from app.middleware import ApiKeys, Dispatch, Intake, RequestContext
 from app.observability import Metrics, configure_logging
 from app.routers import health, model, open_inference
 from app.routers.open_inference import infer_route
@@ -21,8 +21,13 @@ from app.settings import Settings, load_settings, multiprocess_directory
 API_VERSION: Final = "1.0.0"
 """Of the HTTP interface, not of the package."""
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
 OPEN_PATHS: Final = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
 """Probes never need a key."""
+
+_HOT_ROUTES: Final = (predict_route, infer_route)
 
 _DESCRIPTION: Final = (
     "Predicts in which of five ordered buckets a Brazilian merchant's monthly payment volume (TPV, BRL) falls, from "
@@ -30,44 +35,45 @@ _DESCRIPTION: Final = (
 )
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Build the application."""
-    metrics = Metrics(multiprocess_directory())
-    app = FastAPI(
-        title="TPV",
-        version=API_VERSION,
-        description=_DESCRIPTION,
-        lifespan=make_lifespan(settings, metrics),
-        redoc_url=None,
-    )
-    error_handlers.install(app)
-    app.router.routes[:0] = [predict_route, infer_route]
+def create_api() -> FastAPI:
+    """Build the routes and their OpenAPI document."""
+    api = FastAPI(title="TPV", version=API_VERSION, description=_DESCRIPTION, redoc_url=None)
+    error_handlers.install(api)
+    api.router.routes[:0] = _HOT_ROUTES
     for router in (health.router, model.router, open_inference.router):
-        app.include_router(router)
-    app.add_middleware(
-        Intake,
-        paths=frozenset({predict_route.path, infer_route.path}),
+        api.include_router(router)
+    _declare_hot_routes(api)
+    return api
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """Build the application: the routes behind identity, keys and intake, the busy ones without the framework."""
+    metrics = Metrics(multiprocess_directory())
+    api = create_api()
+    api.router.lifespan_context = make_lifespan(settings, metrics)
+    app: ASGIApp = Dispatch({("POST", route.path): route.endpoint for route in _HOT_ROUTES}, api)
+    app = Intake(
+        app,
+        paths=frozenset(route.path for route in _HOT_ROUTES),
         streams=is_streamed,
         settings=settings,
         metrics=metrics,
         respond=problem_response,
     )
     if settings.api_keys_file is not None:
-        app.add_middleware(ApiKeys, file=settings.api_keys_file, open_paths=OPEN_PATHS, respond=problem_response)
-    _declare_predict(app)
-    routes = frozenset({*app.openapi()["paths"], "/docs", "/openapi.json"})
-    app.add_middleware(RequestContext, routes=routes, metrics=metrics, respond=problem_response)
-    return app
+        app = ApiKeys(app, file=settings.api_keys_file, open_paths=OPEN_PATHS, respond=problem_response)
+    routes = frozenset({*api.openapi()["paths"], "/docs", "/openapi.json"})
+    return RequestContext(app, routes=routes, metrics=metrics, respond=problem_response)
 
 
-def from_environment() -> FastAPI:
+def from_environment() -> ASGIApp:
     """Build the application of a server process, with logs configured."""
     settings = load_settings()
     configure_logging(settings.log_level)
     return create_app(settings)
 
 
-def _declare_predict(app: FastAPI) -> None:
+def _declare_hot_routes(app: FastAPI) -> None:
     """Add to the OpenAPI document the routes that FastAPI does not know."""
     generate = app.openapi
 

@@ -12,6 +12,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from starlette.requests import Request
+
 from app.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
@@ -21,17 +23,19 @@ from app.errors import (
     TPVError,
     UnauthorizedError,
 )
-from app.observability import access_log, request_id
+from app.observability import AccessLog, request_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
+    from prometheus_client import Counter, Histogram
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from app.observability import Metrics
     from app.settings import Settings
 
+    Endpoint = Callable[[Request], Awaitable[ASGIApp]]
     Respond = Callable[[Exception, Scope], ASGIApp]
 
 _logger: Final = logging.getLogger("tpv.error")
@@ -44,6 +48,30 @@ def _header(scope: Scope, name: bytes) -> bytes:
         if key == name:
             return bytes(value)
     return b""
+
+
+class Dispatch:
+    """Sends exact paths straight to their endpoints, and everything else to the framework.
+
+    Every layer of the framework costs a busy route a few microseconds a request, for features it does not use.
+
+    Args:
+        endpoints: by method and path.
+        otherwise: the framework's application.
+    """
+
+    def __init__(self, endpoints: Mapping[tuple[str, str], Endpoint], otherwise: ASGIApp) -> None:
+        self._endpoints = endpoints
+        self._otherwise = otherwise
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        endpoint = self._endpoints.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if endpoint is None:
+            await self._otherwise(scope, receive, send)
+        else:
+            response = await endpoint(Request(scope, receive, send))
+            await response(scope, receive, send)
 
 
 class RequestContext:
@@ -61,6 +89,9 @@ class RequestContext:
         self._routes = routes
         self._metrics = metrics
         self._respond = respond
+        self._log = AccessLog()
+        # Looking a series up by its labels costs as much as counting.
+        self._series: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -94,14 +125,17 @@ class RequestContext:
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope["path"] if scope["path"] in self._routes else "unmatched"
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._metrics.requests.labels(route, str(status), method).inc()
-        self._metrics.duration.labels(route).observe(seconds)
-        level = logging.DEBUG if route in _QUIET else logging.INFO
-        if access_log.isEnabledFor(level):
-            extra = {"method": method, "route": route, "status": status, "duration_ms": round(seconds * 1e3, 3)}
-            if "tpv.rows" in scope:
-                extra["rows"] = scope["tpv.rows"]
-            access_log.log(level, "request", extra=extra)
+        key = route, str(status), method
+        series = self._series.get(key)
+        if series is None:
+            series = self._metrics.requests.labels(*key), self._metrics.duration.labels(route)
+            self._series[key] = series
+        series[0].inc()
+        series[1].observe(seconds)
+        fields = {"method": method, "route": route, "status": status, "duration_ms": round(seconds * 1e3, 3)}
+        if "tpv.rows" in scope:
+            fields["rows"] = scope["tpv.rows"]
+        self._log.write(logging.DEBUG if route in _QUIET else logging.INFO, fields)
 
 
 class ApiKeys:

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
-access_log: Final = logging.getLogger("tpv.access")
-
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
 _LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -76,6 +74,39 @@ def configure_logging(level: str) -> None:
             "loggers": {"uvicorn.access": {"level": "WARNING"}},
         }
     )
+
+
+class AccessLog:
+    """One line a request, of the same shape as every other line, written without the machinery of `logging`.
+
+    That machinery looks for the caller and builds a record, which took a third of the time that a request spends
+    outside the model. It still decides by its levels whether a line is written.
+    """
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("tpv.access")
+        self._encoder = msgspec.json.Encoder()
+        self._second = -1
+        self._stamp = ""
+
+    def write(self, level: int, fields: dict[str, Any]) -> None:
+        """Write a line with these fields, if the level is logged."""
+        if not self._logger.isEnabledFor(level):
+            return
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second, self._stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        entry = {
+            "time": f"{self._stamp}.{int((now - second) * 1000):03d}Z",
+            "level": logging.getLevelName(level),
+            "logger": "tpv.access",
+            "message": "request",
+            "request_id": request_id.get(),
+            **fields,
+        }
+        sys.stdout.write(self._encoder.encode(entry).decode() + "\n")
+        sys.stdout.flush()
 
 
 class Metrics:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from app.contract.inputs import RAW_BY_NAME, Kind
 from app.errors import FieldProblem, InvalidRequestError, MalformedBodyError, TooManyRowsError
-from app.formats.rules import BAD_NUMBER
+from app.formats.rules import BAD_NUMBER, value_problem
 from app.formats.tables import check_header, request_of_columns
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def decode_csv(body: bytes, options: Options, *, max_rows: int) -> DecodedReques
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise MalformedBodyError(f"the body is not UTF-8 (byte {error.start}); save the file as UTF-8") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text), strict=True)
     try:
         header = next(reader, None)
         lines = [line for line in reader if line]
@@ -49,7 +49,7 @@ def decode_csv(body: bytes, options: Options, *, max_rows: int) -> DecodedReques
         raise TooManyRowsError(f"{len(lines)} rows in one request, at most {max_rows} are taken; split the file")
     errors: dict[int, list[FieldProblem]] = {}
     width = len(header)
-    if any(len(line) != width for line in lines):
+    if set(map(len, lines)) - {width}:
         blank = [""] * width
         for row, line in enumerate(lines):
             if len(line) != width:
@@ -57,21 +57,25 @@ def decode_csv(body: bytes, options: Options, *, max_rows: int) -> DecodedReques
                 errors[row] = [FieldProblem(f"/{row}", "wrong_cell_count", detail)]
                 lines[row] = blank
     cells = zip(*lines, strict=True) if lines else ((),) * width
-    columns = {name: _convert(name, list(column)) for name, column in zip(header, cells, strict=True)}
-    return request_of_columns(columns, len(lines), options, errors)
+    columns = {}
+    clean = set()
+    for name, column in zip(header, cells, strict=True):
+        values = _convert(name, set(column))
+        columns[name] = list(map(values.__getitem__, column))
+        raw = RAW_BY_NAME[name]
+        if not any(value_problem(raw, value, "") for value in values.values()):
+            clean.add(name)
+    return request_of_columns(columns, len(lines), options, errors, clean)
 
 
-def _convert(name: str, cells: list[str]) -> list[Any]:
-    """Turn the cells of one column into values; a cell that is no number stays text, for the rules to refuse."""
+def _convert(name: str, cells: set[str]) -> dict[str, Any]:
+    """Give the value of each cell of a column; one that is no number stays text, for the rules to refuse."""
     kind = RAW_BY_NAME[name].kind
     if kind is Kind.AMOUNT:
-        convert = _amount
-    elif kind in {Kind.FLAG, Kind.COUNT}:
-        convert = _integer
-    else:
-        return [cell or None for cell in cells]
-    values = {cell: convert(cell) for cell in set(cells)}
-    return [values[cell] for cell in cells]
+        return {cell: _amount(cell) for cell in cells}
+    if kind in {Kind.FLAG, Kind.COUNT}:
+        return {cell: _integer(cell) for cell in cells}
+    return {cell: cell or None for cell in cells}
 
 
 def _amount(cell: str) -> Any:

@@ -7,6 +7,7 @@ for, takes the exact path, which finds every problem and its pointer and keeps t
 from __future__ import annotations
 
 import json
+from operator import attrgetter
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -61,6 +62,7 @@ Batch: Final[Any] = msgspec.defstruct(
 )
 _OPTIONAL: Final = tuple(raw.name for raw in RAW_INPUTS if raw.optional)
 _REQUIRED: Final = len(RAW_INPUTS) - len(_OPTIONAL)
+_GETTERS: Final = {name: attrgetter(name) for name in RAW_NAMES}
 _row_decoder: Final = msgspec.json.Decoder(Row)
 _batch_decoder: Final = msgspec.json.Decoder(Batch)
 
@@ -122,9 +124,7 @@ def fast_rows(lines: bytes, count: int, options: Options) -> DecodedRequest | No
 
 
 def _columns(rows: list[Any], options: Options) -> DecodedRequest:
-    transposed = zip(*map(msgspec.structs.astuple, rows), strict=True) if rows else ((),) * len(RAW_NAMES)
-    columns = {name: list(column) for name, column in zip(RAW_NAMES, transposed, strict=True)}
-    return DecodedRequest(columns, len(rows), options)
+    return DecodedRequest({name: list(map(get, rows)) for name, get in _GETTERS.items()}, len(rows), options)
 
 
 class _OptionsOnly(msgspec.Struct):

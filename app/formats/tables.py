@@ -15,7 +15,7 @@ from app.formats.request import DEFAULT_OPTIONS, DecodedRequest, Options
 from app.formats.rules import child, value_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 _LOWEST: Final = {Kind.FLAG: 0, Kind.AMOUNT: 0, Kind.COUNT: 1}
 _TYPES: Final[dict[Kind, frozenset[type]]] = {
@@ -58,6 +58,7 @@ def request_of_columns(
     rows: int,
     options: Options = DEFAULT_OPTIONS,
     errors: dict[int, list[FieldProblem]] | None = None,
+    clean: Collection[str] = (),
 ) -> DecodedRequest:
     """Check columns of raw values and set the bad rows apart.
 
@@ -65,7 +66,8 @@ def request_of_columns(
         columns: by input; an optional one may be absent.
         rows: length of each.
         options: how to answer.
-        errors: problems found before, by row; values of those rows are not looked at.
+        errors: problems found before, by row.
+        clean: columns that were found to obey their rules already.
 
     Raises:
         InvalidRequestError: a row is bad and the options say `fail`.
@@ -74,7 +76,7 @@ def request_of_columns(
     complete = {raw.name: columns.get(raw.name) or [None] * rows for raw in RAW_INPUTS}
     for raw in RAW_INPUTS:
         values = complete[raw.name]
-        if _passes(raw, values):
+        if raw.name in clean or _passes(raw, values):
             continue
         for row, value in enumerate(values):
             if problem := value_problem(raw, value, f"/{row}/{raw.name}"):

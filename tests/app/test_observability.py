@@ -11,9 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.contract.artifact import read_champion
 from app.contract.buckets import LABELS
-from app.main import create_app
+from app.main import create_api
 from app.schemas.responses import ModelCard
-from app.settings import Settings
 from tests.support.merchants import merchants
 from tests.support.server import ROOT
 
@@ -116,5 +115,5 @@ def test_docs_show_examples(client: httpx.Client) -> None:
 
 def test_openapi_is_committed() -> None:
     """openapi.json is what the code says; `make openapi` writes it again."""
-    document = create_app(Settings()).openapi()
+    document = create_api().openapi()
     assert json.loads((ROOT / "openapi.json").read_text()) == json.loads(json.dumps(document))
