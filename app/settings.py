@@ -113,12 +113,3 @@ def multiprocess_directory() -> Path | None:
     """Give the directory that `prepare_environment` set for the metrics of several workers."""
     value = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # noqa: TID251 - the settings module
     return Path(value) if value else None
-
-
-def settings_table() -> str:
-    """Write the settings as the Markdown table of docs/settings.md."""
-    lines = ["| variable | default | meaning |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else f"`{field.default}`"
-        lines.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
-    return "\n".join(lines) + "\n"
