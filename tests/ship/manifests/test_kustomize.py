@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 import shutil
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import yaml
 
+from app.contract.inputs import RAW_INPUTS
 from app.settings import Settings
 from tests.ship.support import ROOT, load_all, run, tool
 
@@ -233,3 +236,25 @@ def test_replicas_belong_to_the_autoscaler(built: dict[str, str]) -> None:
     (scaler,) = of_kind(built["gke"], "HorizontalPodAutoscaler")
     assert scaler["spec"]["minReplicas"] >= 2
     assert {metric["type"] for metric in scaler["spec"]["metrics"]} == {"Resource", "Pods"}
+
+
+def test_documented_substitution_leaves_no_placeholder(tree: Path) -> None:
+    """The command of docs/deploy-gke.md puts one's own names everywhere: no placeholder is left in what is applied."""
+    names = {"PROJECT": "my-project", "tpv.example.com": "tpv.mine.test", "southamerica-east1": "europe-west1"}
+    documentation = (ROOT / "docs/deploy-gke.md").read_text(encoding="utf-8")
+    mine = shutil.copytree(tree / "overlays/gke", tree / "overlays/mine")
+    for path in mine.iterdir():
+        text = path.read_text(encoding="utf-8")
+        for placeholder, name in names.items():
+            assert placeholder in documentation
+            text = text.replace(placeholder, name)
+        path.write_text(text, encoding="utf-8")
+    text = run(tool("kubectl"), "kustomize", mine).stdout
+    assert not [placeholder for placeholder in names if placeholder in text]
+    assert "europe-west1-docker.pkg.dev/my-project/tpv/tpv:" in text
+
+
+def test_documented_request_has_every_input() -> None:
+    """The merchant in docs/deploy-gke.md is one that the service accepts."""
+    (body,) = re.findall(r"-d '(\{.*?\})'", (ROOT / "docs/deploy-gke.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert set(json.loads(body)) == {item.name for item in RAW_INPUTS}
