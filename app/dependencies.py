@@ -42,7 +42,7 @@ class AnswerKey:
 
 
 class Answering:
-    """Turns columns into answer records, on the model thread or on the batch workers.
+    """Turns columns into answer records, on the event loop or on the batch workers.
 
     Args:
         settings: thread counts and limits.
@@ -62,7 +62,7 @@ class Answering:
         self._pool.shutdown()
 
     async def few(self, model: LoadedModel, request: DecodedRequest) -> list[Any]:
-        """Answer a few rows on the model thread, together with whoever else waits there."""
+        """Answer a few rows on the event loop, together with whoever else waits."""
         self._check(request)
         good = request.rows - len(request.errors)
         key = AnswerKey(model, request.options)

@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     small_body_bytes: int = Field(
         default=32 * 1024,
         ge=0,
-        description="Bodies up to this size go to the model thread, larger ones to the batch workers.",
+        description="JSON bodies up to this size are answered on the event loop, larger ones by the batch workers.",
     )
     max_rows: int = Field(default=10_000, ge=1, le=1_000_000, description="Rows in one request.")
     max_explain_rows: int = Field(default=1_000, ge=1, description="Rows in one request that asks for reasons.")

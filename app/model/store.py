@@ -31,7 +31,7 @@ class LoadedModel:
     Attributes:
         ref: version and digests.
         manifest: what the artifact says of itself.
-        predictor: for few rows, on the model thread only.
+        predictor: for few rows, on the event loop only.
         batch_predictor: for many rows, on the batch workers; it alone uses several threads.
         loaded_at: UTC.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
@@ -47,7 +48,13 @@ async def predict(request: Request) -> Response | NdjsonStream:
     body = await request.body()
     if form is answer is Format.JSON and len(body) <= settings.small_body_bytes and not encoding:
         decoded = decode_json(body, options, max_rows=settings.max_rows, max_depth=settings.max_json_depth)
-        content = _encode_json(decoded, await answering.few(model, decoded))
+        # Reasons cost milliseconds a row: too long for the event loop.
+        records = (
+            await answering.aside(partial(answering.many, model, decoded))
+            if decoded.options.reasons
+            else await answering.few(model, decoded)
+        )
+        content = _encode_json(decoded, records)
     else:
 
         def work() -> tuple[DecodedRequest, bytes]:
