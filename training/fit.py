@@ -25,6 +25,7 @@ from training.boosting import (
     train_ordinal,
     train_student,
 )
+from training.hiding import hide_inputs
 from training.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 HARD_SHARE: Final = 0.3
 """Weight of the true bucket in what a student learns; the teacher's out-of-fold answer has the rest."""
+HIDDEN_SHARE: Final = 0.4
+"""Share of the rows that a student sees a second time with inputs hidden, and the same target."""
 STUDENT: Final = BoosterParams(eta=0.1, max_depth=6, min_child_weight=5.0, subsample=0.8, reg_lambda=3.0)
 STUDENT_ROUNDS: Final = 120
 
@@ -152,7 +155,10 @@ def fit_classifier(
     targets = HARD_SHARE * np.eye(N_BUCKETS)[labels] + (1.0 - HARD_SHARE) * answers
     fitted = fit(columns) if features is None else features
     names = fitted.feature_names
-    matrix = build_matrix(columns, fitted)
+    rng = np.random.default_rng(settings.seed)
+    also = np.sort(rng.permutation(len(labels))[: int(HIDDEN_SHARE * len(labels))])
+    matrix = np.vstack([build_matrix(columns, fitted), build_matrix(hide_inputs(take(columns, also), rng), fitted)])
+    targets = np.vstack([targets, targets[also]])
     parts: list[Part] = []
     gains = dict.fromkeys(names, 0.0)
     for position, view in enumerate(STUDENTS):
