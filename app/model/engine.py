@@ -11,10 +11,10 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import xgboost as xgb
 
 from app.contract.buckets import N_BUCKETS
 from app.errors import IncompatibleArtifactError
+from app.model.lean_xgboost import xgb
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import xgboost as xgb
 
 from app.contract.buckets import N_BUCKETS
 from app.contract.inputs import RAW_NAMES
+from app.model.lean_xgboost import xgb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
