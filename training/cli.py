@@ -6,6 +6,7 @@ Heavy libraries are imported inside the commands, so that `tpv --help` answers a
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -259,6 +260,8 @@ def predict(
 
 def main() -> None:
     """Run a command; an error is one line, and Ctrl-C ends with 130."""
+    # Spinning OpenMP threads make a fit on a busy machine many times slower; it is read when XGBoost loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # noqa: TID251 - not a setting of ours
     try:
         cli(standalone_mode=True)
     except TPVError as error:

@@ -8,7 +8,6 @@ lives in a database, so it can be resumed and shared by several processes.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -22,7 +21,7 @@ from training.boosting import BoosterParams, train_classifier
 from training.search_space import MAX_TRIAL_ROUNDS, good_defaults, params_of, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import numpy as np
     from numpy.typing import NDArray
@@ -122,7 +121,8 @@ def open_study(config: TuneConfig, identity: str) -> optuna.Study:
         StudyError: the storage cannot be reached, or the study is of other data.
     """
     try:
-        storage = optuna.storages.RDBStorage(config.storage, heartbeat_interval=60)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        storage = optuna.storages.RDBStorage(config.storage)
         study = optuna.create_study(
             storage=storage,
             study_name=config.study,
@@ -175,14 +175,12 @@ def tune(data: TuningData, config: TuneConfig, *, tell: Callable[[Finished], Non
             left = None if limit is None else max(0.0, limit - (time.monotonic() - started))
             tell(Finished(done, config.trials, best_value(study), trial.state, left))
 
-    with _quiet():
-        study.optimize(
-            make_objective(data, config),
-            n_trials=config.trials,
-            timeout=config.timeout_seconds,
-            callbacks=[after],
-            gc_after_trial=False,
-        )
+    study.optimize(
+        make_objective(data, config),
+        n_trials=config.trials,
+        timeout=config.timeout_seconds,
+        callbacks=[after],
+    )
     return study
 
 
@@ -197,14 +195,3 @@ def best_params(study: optuna.Study) -> tuple[BoosterParams, int] | None:
     if best_value(study) is None:
         return None
     return params_of(study.best_params), int(study.best_trial.user_attrs["rounds"])
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Optuna from writing a line a trial; the caller shows progress."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
