@@ -83,7 +83,7 @@ class TuneConfig(Section):
     timeout_seconds: Annotated[float, Field(gt=0)] | None = None
     storage: Annotated[str, Field(pattern=r"^[a-z0-9+]+://")] = "sqlite:///models/study.db"
     study: Annotated[str, Field(min_length=1, max_length=200)] = "tpv"
-    early_stopping_rounds: Annotated[int, Field(ge=1)] = 30
+    early_stopping_rounds: Annotated[int, Field(ge=1)] = 12
     seed: Seed = 0
     threads: Threads = 2
 

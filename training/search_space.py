@@ -9,7 +9,7 @@ from training.boosting import BoosterParams
 if TYPE_CHECKING:
     import optuna
 
-MAX_TRIAL_ROUNDS: Final = 120
+MAX_TRIAL_ROUNDS: Final = 90
 
 
 def suggest(trial: optuna.Trial) -> BoosterParams:
