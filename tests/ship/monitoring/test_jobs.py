@@ -58,7 +58,9 @@ class Jobs:
             "MODELS_DIR": str(self.models),
             "PUSHGATEWAY_URL": self._gateway,
             "PYTHONPATH": str(ROOT),
-            "THREADS": "2",
+            # As in the image: a spinning thread would starve the rest of a busy machine.
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "THREADS": "1",
             "TRIALS": "2",
             "TUNE_TIMEOUT_SECONDS": "10",
         }
