@@ -172,3 +172,15 @@ def test_bill_of_materials_is_complete_and_valid(image: str, tmp_path: Path) -> 
 def test_training_image_is_the_command_line(command: tuple[str, ...]) -> None:
     """The training image's entry point is `tpv`."""
     assert "Usage" in docker("run", "--rm", "--network=none", *HARDENED, "tpv-training:latest", *command)
+
+
+def test_training_image_holds_the_scheduled_jobs() -> None:
+    """The command of the CronJobs is in the image; without its settings it ends with 2 and says which one it misses."""
+    done = run(
+        tool("docker"),
+        *("run", "--rm", "--network=none", *HARDENED, "--entrypoint=python", "tpv-training:latest"),
+        *("-m", "scheduled_training", "train"),
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "DATA_FILE is not set" in done.stderr
