@@ -102,6 +102,8 @@ def test_sigterm_finishes_what_is_in_flight(models: Path, workers: str) -> None:
         for connection, rest in flights:
             connection.sendall(rest)
         assert [read_answer(connection)[0] for connection, _ in flights] == [200] * 8
+        for connection, _ in flights:
+            connection.close()
         assert server.process.wait(12) == 0
         assert time.monotonic() - told < 1.5 + 10 + 1
 

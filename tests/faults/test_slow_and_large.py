@@ -50,7 +50,7 @@ def closed_after(server: Server, start: bytes, drip: bytes) -> float:
             except ConnectionError:
                 return time.monotonic() - started
             try:
-                connection.sendall(drip[position % len(drip) : position % len(drip) + 1])
+                connection.sendall(drip[position % max(len(drip), 1) :][:1])
             except ConnectionError:
                 return time.monotonic() - started
     raise AssertionError("the server never closed")
