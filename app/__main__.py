@@ -69,8 +69,8 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
         Multiprocess(config, sockets=[listener]).run()
         return
     # After a clean stop uvicorn raises the signal again for whoever started it; here a clean stop is exit 0.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, lambda _signal, _frame: sys.exit(0))
     uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -225,3 +225,10 @@ def _wait_for_version(server: Server, version: str) -> None:
     while httpx.get(server.url + "/model").json()["serving"]["version"] != version:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_while_loading_does_not_hang(models: Path, stop: signal.Signals) -> None:
+    """Told to stop as soon as the port is open, the process ends cleanly."""
+    with serve(models, wait=False) as server:
+        assert server.stop(stop) in {0, -stop}
