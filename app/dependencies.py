@@ -9,9 +9,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict, TypeVar
 
+import numpy as np
 from fastapi import Depends, Request
 
-from app.contract.buckets import LABELS
+from app.contract.buckets import LABELS, N_BUCKETS
 from app.errors import NotAcceptableError, TooManyRowsError
 from app.formats.answers import answers_of, merge_errors
 from app.formats.table_answers import flat_columns
@@ -123,8 +124,9 @@ class Answering:
         return predictions
 
     def _count(self, predictions: Predictions) -> None:
-        for bucket in predictions.bucket.tolist():
-            self._buckets[bucket].inc()
+        for counter, rows in zip(self._buckets, np.bincount(predictions.bucket, minlength=N_BUCKETS), strict=True):
+            if rows:
+                counter.inc(float(rows))
         for name, mask in predictions.warnings.unknown.items():
             self._metrics.unknown.labels(name).inc(int(mask.sum()))
         for name, mask in predictions.warnings.missing.items():
