@@ -1,8 +1,8 @@
 """Margins of the booster: one engine for a few rows, XGBoost's own for many.
 
 XGBoost spends a fixed 0.2 ms a call and about 0.3 µs a tree on a single row. `TreeWalker` walks all trees of the same
-booster at once, level by level, with numpy gathers over flat node arrays, which costs a few calls a level however many
-trees there are. For many rows XGBoost's blocked kernels win; `benchmarks/` measures where they cross.
+booster at once, level by level, with numpy gathers, which costs a few calls a level however many trees there are. For
+many rows XGBoost's blocked kernels win; `benchmarks/engine.py` measures where they cross. Both give the same bits.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ WALK_ROWS: Final = 8
 
 
 class TreeWalker:
-    """Evaluates a gradient-boosted tree ensemble on one row at a time.
+    """Evaluates a gradient-boosted tree ensemble on one row at a time, to the bit as XGBoost does.
 
-    A node's children stand side by side, so the next node is `left + (value >= threshold)`. A row is laid out twice,
-    with NaN as -inf and as +inf; a node reads the copy that sends NaN down its default branch. Leaves point to
-    themselves and compare -inf with +inf, so shallow trees wait for deep ones.
+    Every tree is padded to a perfect one and stored level by level, so the place of a node in the next level is twice
+    its own plus `value >= threshold`. A row is laid out twice, with NaN as -inf and as +inf; a node reads the copy that
+    sends NaN down its default branch. A leaf above the last level compares -inf with +inf and hands its value down to
+    the left. Leaves are added up in float32, one after the other and the intercept first, which is XGBoost's order.
 
     Not safe for use by several threads at once: the scratch arrays are shared between calls.
 
@@ -49,21 +50,19 @@ class TreeWalker:
             trees, groups = model["trees"], np.asarray(model["tree_info"])
         except KeyError as error:
             raise IncompatibleArtifactError(f"the booster is not a gbtree model: no {error}") from error
-        self.features = booster.num_features()
-        order = np.argsort(groups, kind="stable")
-        flat = [_flatten(trees[tree], self.features) for tree in order]
-        sizes = np.array([len(nodes["left"]) for nodes in flat])
-        self._roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.intp)
-        self._depth = max(int(nodes["depth"]) for nodes in flat)
-        offsets = np.repeat(self._roots, sizes)
-        self._left = (np.concatenate([nodes["left"] for nodes in flat]) + offsets).astype(np.intp)
-        self._feature = np.concatenate([nodes["feature"] for nodes in flat]).astype(np.intp)
-        self._threshold = np.concatenate([nodes["threshold"] for nodes in flat]).astype(np.float32)
-        self._leaf = np.concatenate([nodes["leaf"] for nodes in flat]).astype(np.float64)
-        self._starts = np.searchsorted(groups[order], np.arange(outputs))
+        if not trees:
+            raise IncompatibleArtifactError("the booster has no trees")
         if len(np.unique(groups)) != outputs:
             raise IncompatibleArtifactError(f"the booster has {len(np.unique(groups))} outputs, not {outputs}")
-        count = len(flat)
+        self.features = booster.num_features()
+        each = int(np.bincount(groups).max())
+        slots: list[dict[str, Any]] = []
+        for group in range(outputs):
+            own = [trees[index] for index in np.flatnonzero(groups == group)]
+            slots += own + [_NOTHING] * (each - len(own))
+        self._levels, self._leaf = _perfect(slots, self.features)
+        count = len(slots)
+        self._tree = np.arange(count)
         self._node = np.empty(count, dtype=np.intp)
         self._gathered = np.empty(count, dtype=np.intp)
         self._value = np.empty(count, dtype=np.float32)
@@ -71,57 +70,74 @@ class TreeWalker:
         self._right = np.empty(count, dtype=np.bool_)
         self._row = np.empty(2 * self.features + 1, dtype=np.float32)
         self._row[-1] = -np.inf
-        self._intercept = np.zeros(outputs)
-        zero = np.zeros((1, self.features), dtype=np.float32)
-        reference = np.asarray(booster.inplace_predict(zero, predict_type="margin"), dtype=np.float64)
-        self._intercept = reference.reshape(-1) - self.margins(zero[0])
+        self._sums = np.empty((outputs, 1 + each), dtype=np.float32)
+        self._intercept = np.array(json.loads(learner["learner_model_param"]["base_score"]), dtype=np.float32)
 
     def margins(self, row: NDArray[np.float32]) -> NDArray[np.float64]:
         """Give the margins of one row: float32 (f,) in, float64 (outputs,) out."""
-        width, node = self.features, self._node
+        width, node, gathered = self.features, self._node, self._gathered
+        value, edge, right, copies = self._value, self._edge, self._right, self._row
+        copies[:width] = row
+        copies[width:-1] = row
         absent = np.isnan(row)
-        np.copyto(self._row[:width], row)
-        np.copyto(self._row[width:-1], row)
         if absent.any():
-            self._row[:width][absent] = -np.inf
-            self._row[width:-1][absent] = np.inf
-        np.copyto(node, self._roots)
-        for _ in range(self._depth):
-            self._feature.take(node, out=self._gathered, mode="clip")
-            self._row.take(self._gathered, out=self._value, mode="clip")
-            self._threshold.take(node, out=self._edge, mode="clip")
-            np.greater_equal(self._value, self._edge, out=self._right)
-            self._left.take(node, out=self._gathered, mode="clip")
-            np.add(self._gathered, self._right, out=node)
-        margins: NDArray[np.float64] = np.add.reduceat(self._leaf.take(node), self._starts) + self._intercept
-        return margins
+            copies[:width][absent] = -np.inf
+            copies[width:-1][absent] = np.inf
+        np.copyto(node, self._tree)
+        for feature, threshold in self._levels:
+            feature.take(node, out=gathered, mode="clip")
+            copies.take(gathered, out=value, mode="clip")
+            threshold.take(node, out=edge, mode="clip")
+            np.greater_equal(value, edge, out=right)
+            np.add(node, node, out=node)
+            np.add(node, right, out=node)
+        sums = self._sums
+        sums[:, 0] = self._intercept
+        sums[:, 1:] = self._leaf.take(node).reshape(len(sums), -1)
+        return sums.cumsum(axis=1)[:, -1].astype(np.float64)
 
 
-def _flatten(tree: dict[str, Any], features: int) -> dict[str, Any]:
-    """Renumber a tree breadth first, so that the right child follows the left one."""
-    if any(tree["categories_nodes"]):
+_MAX_DEPTH: Final = 12
+"""A perfect tree doubles with each level; deeper ones would not fit into a cache, nor soon into memory."""
+_NOTHING: Final = {
+    "left_children": [-1],
+    "right_children": [-1],
+    "split_indices": [0],
+    "split_conditions": [0.0],
+    "default_left": [1],
+    "categories_nodes": [],
+}
+"""A tree that adds nothing, where an output has fewer trees than another."""
+
+
+def _perfect(
+    trees: list[dict[str, Any]], features: int
+) -> tuple[list[tuple[NDArray[np.intp], NDArray[np.float32]]], NDArray[np.float32]]:
+    """Give (feature, threshold) by level, each (trees * 2**level,), and the leaves below the last level."""
+    if any(tree["categories_nodes"] for tree in trees):
         raise IncompatibleArtifactError("the booster splits on categories; only numeric splits are served")
-    left, right = tree["left_children"], tree["right_children"]
-    order, level, position = [0], [0], {0: 0}
-    for place, node in enumerate(order):  # grows while it is read
-        if left[node] >= 0:
-            for child in (left[node], right[node]):
-                position[child] = len(order)
-                order.append(child)
-                level.append(level[place] + 1)
-    nodes = np.array(order)
-    is_leaf = np.asarray(left)[nodes] < 0
-    conditions = np.asarray(tree["split_conditions"], dtype=np.float64)[nodes]
-    default_right = np.asarray(tree["default_left"])[nodes] == 0
-    split = np.asarray(tree["split_indices"])[nodes] + np.where(default_right, features, 0)
-    first_child = [place if left[node] < 0 else position[left[node]] for place, node in enumerate(order)]
-    return {
-        "left": np.array(first_child),
-        "feature": np.where(is_leaf, 2 * features, split),
-        "threshold": np.where(is_leaf, np.inf, conditions),
-        "leaf": np.where(is_leaf, conditions, 0.0),
-        "depth": max(level),
-    }
+    sizes = np.array([len(tree["left_children"]) for tree in trees])
+    first = np.cumsum(sizes) - sizes
+
+    def joined(key: str, dtype: type) -> NDArray[Any]:
+        return np.concatenate([np.asarray(tree[key], dtype=dtype) for tree in trees])
+
+    left, right = joined("left_children", np.intp), joined("right_children", np.intp)
+    leaf = left < 0
+    own, offset = np.arange(len(left)), np.repeat(first, sizes)
+    left, right = np.where(leaf, own, left + offset), np.where(leaf, own, right + offset)
+    conditions = joined("split_conditions", np.float32)
+    split = joined("split_indices", np.intp) + np.where(joined("default_left", np.bool_), 0, features)
+    feature = np.where(leaf, 2 * features, split)
+    threshold = np.where(leaf, np.float32(np.inf), conditions)
+    node = first[:, None]
+    levels: list[tuple[NDArray[np.intp], NDArray[np.float32]]] = []
+    while not leaf[node].all():
+        if len(levels) == _MAX_DEPTH:
+            raise IncompatibleArtifactError(f"the booster has trees deeper than {_MAX_DEPTH} levels")
+        levels.append((feature[node].ravel(), threshold[node].ravel()))
+        node = np.stack([left[node], right[node]], axis=2).reshape(len(trees), -1)
+    return levels, conditions[node].ravel()
 
 
 class Engine:
@@ -137,6 +153,8 @@ class Engine:
     """
 
     def __init__(self, booster: bytes, *, features: int, outputs: int = N_BUCKETS, threads: int = 1) -> None:
+        if not booster:  # XGBoost ends the process when it is given no bytes at all
+            raise IncompatibleArtifactError("the artifact holds an empty booster")
         try:
             self.booster = xgb.Booster(model_file=bytearray(booster))
         except xgb.core.XGBoostError as error:
