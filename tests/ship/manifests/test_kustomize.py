@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Manifests = list[dict[str, Any]]
 
-OPTIONAL: Final = ("ha", "monitoring", "monitoring-gmp", "pushgateway")
+OPTIONAL: Final = ("api-keys", "ha", "monitoring", "monitoring-gmp", "pushgateway")
 COMBINATIONS: Final = [
     combination for size in range(len(OPTIONAL) + 1) for combination in itertools.combinations(OPTIONAL, size)
 ]
@@ -62,34 +62,35 @@ def build(tree: Path, overlay: str, components: tuple[str, ...] = ()) -> str:
 
 
 @pytest.fixture(scope="module")
-def built(tree: Path) -> dict[str, str]:
+def built(tree: Path) -> dict[str, Manifests]:
     """Every combination: `local` with each set of optional components, and `gke` as it is."""
-    combinations = {"-".join(("local", *names)): build(tree, "local", names) for names in COMBINATIONS}
-    return combinations | {"gke": run(tool("kubectl"), "kustomize", tree / "overlays/gke").stdout}
+    texts = {"-".join(("local", *names)): build(tree, "local", names) for names in COMBINATIONS}
+    texts["gke"] = run(tool("kubectl"), "kustomize", tree / "overlays/gke").stdout
+    return {name: load_all(text) for name, text in texts.items()}
 
 
-def of_kind(text: str, *kinds: str) -> Manifests:
+def of_kind(items: Manifests, *kinds: str) -> Manifests:
     """Pick the objects of some kinds."""
-    return [item for item in load_all(text) if item["kind"] in kinds]
+    return [item for item in items if item["kind"] in kinds]
 
 
-def pods(text: str) -> dict[str, dict[str, Any]]:
+def pods(items: Manifests) -> dict[str, dict[str, Any]]:
     """Give every pod template by the name of its owner."""
-    found = {item["metadata"]["name"]: item["spec"]["template"] for item in of_kind(text, "Deployment")}
-    for job in of_kind(text, "CronJob"):
+    found = {item["metadata"]["name"]: item["spec"]["template"] for item in of_kind(items, "Deployment")}
+    for job in of_kind(items, "CronJob"):
         found[job["metadata"]["name"]] = job["spec"]["jobTemplate"]["spec"]["template"]
     return found
 
 
-def test_every_combination_is_strictly_valid(built: dict[str, str], tmp_path: Path) -> None:
+def test_every_combination_is_strictly_valid(built: dict[str, Manifests], tmp_path: Path) -> None:
     """kubernetes-validate accepts every object, without unknown fields, for the oldest and newest version we name."""
-    unique = {}
-    for text in built.values():
-        for item in load_all(text):
-            unique[yaml.safe_dump(item)] = item
+    unique: dict[str, dict[str, Any]] = {}
+    for items in built.values():
+        unique |= {json.dumps(item, sort_keys=True): item for item in items}
     every = tmp_path / "every.yaml"
     every.write_text(
-        yaml.safe_dump_all(item for item in unique.values() if item["kind"] not in CUSTOM), encoding="utf-8"
+        yaml.dump_all((item for item in unique.values() if item["kind"] not in CUSTOM), Dumper=yaml.CSafeDumper),
+        encoding="utf-8",
     )
     for version in VERSIONS:
         done = run(tool("kubernetes-validate"), "--strict", "-k", version, every)
@@ -98,7 +99,7 @@ def test_every_combination_is_strictly_valid(built: dict[str, str], tmp_path: Pa
         assert output.count(" passed ") == sum(item["kind"] not in CUSTOM for item in unique.values())
 
 
-def test_an_unknown_field_would_be_found(built: dict[str, str], tmp_path: Path) -> None:
+def test_an_unknown_field_would_be_found(built: dict[str, Manifests], tmp_path: Path) -> None:
     """The validation is strict: a misspelt field fails."""
     (deployment,) = of_kind(built["local"], "Deployment")
     deployment["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
@@ -107,20 +108,20 @@ def test_an_unknown_field_would_be_found(built: dict[str, str], tmp_path: Path) 
     assert run(tool("kubernetes-validate"), "--strict", "-k", VERSIONS[-1], path, check=False).returncode != 0
 
 
-def test_policies_hold(built: dict[str, str], tmp_path: Path) -> None:
+def test_policies_hold(built: dict[str, Manifests], tmp_path: Path) -> None:
     """Checkov's Kubernetes policies hold for everything; each skip has its reason in k8s/checkov.yaml."""
     paths = []
     for name in ("gke", "-".join(("local", *OPTIONAL))):
         path = tmp_path / f"{name}.yaml"
-        path.write_text(built[name], encoding="utf-8")
+        path.write_text(yaml.dump_all(built[name], Dumper=yaml.CSafeDumper), encoding="utf-8")
         paths += ["-f", str(path)]
     run(tool("checkov"), "--config-file", ROOT / "k8s/checkov.yaml", *paths, timeout=180)
 
 
-def test_pods_run_without_privileges(built: dict[str, str]) -> None:
+def test_pods_run_without_privileges(built: dict[str, Manifests]) -> None:
     """Every container of every overlay: numeric user, read-only root, no capability, seccomp, limits, no token."""
-    for text in built.values():
-        for name, template in pods(text).items():
+    for items in built.values():
+        for name, template in pods(items).items():
             spec = template["spec"]
             assert spec["automountServiceAccountToken"] is False, name
             assert spec["enableServiceLinks"] is False, name
@@ -135,7 +136,7 @@ def test_pods_run_without_privileges(built: dict[str, str]) -> None:
                 assert set(container["resources"]["limits"]) == {"cpu", "memory", "ephemeral-storage"}, name
 
 
-def test_service_has_time_to_drain(built: dict[str, str]) -> None:
+def test_service_has_time_to_drain(built: dict[str, Manifests]) -> None:
     """preStop, drain delay and drain together fit into the grace period, and a rollout never lowers capacity."""
     (settings,) = [item for item in of_kind(built["local"], "ConfigMap") if "TPV_PORT" in item["data"]]
     drain = float(settings["data"]["TPV_DRAIN_DELAY_SECONDS"]) + float(settings["data"]["TPV_DRAIN_SECONDS"])
@@ -146,25 +147,25 @@ def test_service_has_time_to_drain(built: dict[str, str]) -> None:
     assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
 
 
-def test_probes_tell_life_from_readiness(built: dict[str, str]) -> None:
+def test_probes_tell_life_from_readiness(built: dict[str, Manifests]) -> None:
     """Only readiness depends on a model: a pod without one is never restarted for it."""
     container = pods(built["local"])["tpv-api"]["spec"]["containers"][0]
     paths = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "liveness", "readiness")}
     assert paths == {"startup": "/livez", "liveness": "/livez", "readiness": "/readyz"}
 
 
-def test_settings_are_settings_of_the_service(built: dict[str, str]) -> None:
+def test_settings_are_settings_of_the_service(built: dict[str, Manifests]) -> None:
     """Every TPV_* name in a manifest or compose file is a setting; the service would refuse another one."""
     known = {f"TPV_{name}".upper() for name in Settings.model_fields}
     (config,) = [item for item in of_kind(built["local"], "ConfigMap") if "TPV_PORT" in item["data"]]
     named = set(config["data"])
-    for text in built.values():
-        container = pods(text)["tpv-api"]["spec"]["containers"][0]
+    for items in built.values():
+        container = pods(items)["tpv-api"]["spec"]["containers"][0]
         named |= {entry["name"] for entry in container["env"]}
     assert named <= known
 
 
-def test_threads_follow_the_limits(built: dict[str, str]) -> None:
+def test_threads_follow_the_limits(built: dict[str, Manifests]) -> None:
     """The number of threads comes from the container's CPU limit, not from the node's processors."""
     for name, variable in (("tpv-api", "TPV_THREADS"), ("tpv-train", "THREADS"), ("tpv-tune", "THREADS")):
         (container,) = pods(built["local"])[name]["spec"]["containers"]
@@ -173,11 +174,11 @@ def test_threads_follow_the_limits(built: dict[str, str]) -> None:
         assert reference == {"containerName": container["name"], "resource": "limits.cpu", "divisor": "1"}
 
 
-def test_config_maps_are_named_by_content(built: dict[str, str]) -> None:
+def test_config_maps_are_named_by_content(built: dict[str, Manifests]) -> None:
     """A pod refers to its ConfigMap by a name with a hash, so that a changed setting replaces the pods."""
-    for text in built.values():
-        maps = {item["metadata"]["name"] for item in of_kind(text, "ConfigMap")}
-        for template in pods(text).values():
+    for items in built.values():
+        maps = {item["metadata"]["name"] for item in of_kind(items, "ConfigMap")}
+        for template in pods(items).values():
             for container in template["spec"]["containers"]:
                 for source in container.get("envFrom", ()):
                     name = source["configMapRef"]["name"]
@@ -185,7 +186,7 @@ def test_config_maps_are_named_by_content(built: dict[str, str]) -> None:
                     assert len(name.rpartition("-")[2]) == 10
 
 
-def test_jobs_never_overlap_and_end(built: dict[str, str]) -> None:
+def test_jobs_never_overlap_and_end(built: dict[str, Manifests]) -> None:
     """Both schedules: Sao Paulo time, off the full hour, no overlap, a deadline, and no retry of the gate's refusal."""
     jobs = {item["metadata"]["name"]: item["spec"] for item in of_kind(built["local"], "CronJob")}
     assert {name: spec["schedule"].split()[2:] for name, spec in jobs.items()} == {
@@ -201,10 +202,10 @@ def test_jobs_never_overlap_and_end(built: dict[str, str]) -> None:
         assert rules[0]["onExitCodes"]["values"] == [2, 3]
 
 
-def test_network_is_closed_by_default(built: dict[str, str]) -> None:
+def test_network_is_closed_by_default(built: dict[str, Manifests]) -> None:
     """Every overlay denies all traffic and then opens named ports."""
-    for text in built.values():
-        policies = {item["metadata"]["name"]: item["spec"] for item in of_kind(text, "NetworkPolicy")}
+    for items in built.values():
+        policies = {item["metadata"]["name"]: item["spec"] for item in of_kind(items, "NetworkPolicy")}
         assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
         for name, spec in policies.items():
             for rule in (*spec.get("ingress", ()), *spec.get("egress", ())):
@@ -212,7 +213,7 @@ def test_network_is_closed_by_default(built: dict[str, str]) -> None:
                 assert rule.get("from") or rule.get("to"), name
 
 
-def test_gke_serves_models_from_a_bucket_and_hides_probes(built: dict[str, str]) -> None:
+def test_gke_serves_models_from_a_bucket_and_hides_probes(built: dict[str, Manifests]) -> None:
     """The service mounts the bucket read-only, the jobs may write, and only the API's routes leave the cluster."""
     templates = pods(built["gke"])
     volumes = {
@@ -229,7 +230,7 @@ def test_gke_serves_models_from_a_bucket_and_hides_probes(built: dict[str, str])
     assert exposed.isdisjoint({"/", "/metrics", "/livez", "/readyz"})
 
 
-def test_replicas_belong_to_the_autoscaler(built: dict[str, str]) -> None:
+def test_replicas_belong_to_the_autoscaler(built: dict[str, Manifests]) -> None:
     """With the autoscaler, no manifest names a number of replicas that an apply would set back."""
     (deployment,) = [item for item in of_kind(built["gke"], "Deployment") if item["metadata"]["name"] == "tpv-api"]
     assert "replicas" not in deployment["spec"]
