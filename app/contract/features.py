@@ -16,6 +16,7 @@ import json
 from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import numpy as np
@@ -108,10 +109,13 @@ class Encoded:
     Attributes:
         codes: int32 (n,) by coded input, place level and `nearest_place`.
         numbers: float64 (n,) by numeric input, NaN where null.
+        nulls: boolean (n,) by part of a place: where its own null, and not that of another part, leaves the place
+            without a code.
     """
 
     codes: Mapping[str, Codes]
     numbers: Mapping[str, NDArray[np.float64]]
+    nulls: Mapping[str, NDArray[np.bool_]]
 
     @property
     def rows(self) -> int:
@@ -120,17 +124,28 @@ class Encoded:
 
     def unknown(self) -> dict[str, NDArray[np.bool_]]:
         """By categorical input, the rows whose category training never saw (fields without one are left out)."""
-        masks = {name: self.codes[name] == UNKNOWN for name in _CODED}
-        masks["municipio"] = self.codes["municipality"] == UNKNOWN
-        masks["bairro"] = (self.codes["place"] == UNKNOWN) & (self.codes["municipality"] >= 0)
-        return {name: mask for name, mask in masks.items() if mask.any()}
+        masks = self._coded_as(UNKNOWN)
+        strangers = (self.codes["place"] == UNKNOWN) & (self.codes["municipality"] >= 0) & ~self.nulls["bairro"]
+        return masks | {"bairro": strangers} if strangers.any() else masks
 
     def missing(self) -> dict[str, NDArray[np.bool_]]:
         """By mandatory input, the rows where it is null (fields without one are left out)."""
-        masks = {name: self.codes[name] == MISSING for name in _CODED}
-        masks["municipio"] = self.codes["municipality"] == MISSING
-        masks |= {name: np.isnan(values) for name, values in self.numbers.items()}
-        return {name: mask for name, mask in masks.items() if mask.any()}
+        masks = self._coded_as(MISSING)
+        masks.pop("municipio", None)
+        if self.nulls["municipio"].any():
+            masks["municipio"] = self.nulls["municipio"]
+        nulls = np.isnan(np.array(list(self.numbers.values())))
+        return masks | {name: mask for name, mask in zip(self.numbers, nulls, strict=True) if mask.any()}
+
+    def _coded_as(self, code: int) -> dict[str, NDArray[np.bool_]]:
+        """Rows of each coded input, and of the municipality, that have this code; inputs without one are left out."""
+        fields = (*_CODED, "municipality")
+        masks = np.array([self.codes[field] for field in fields]) == code
+        # One look at all inputs together: on a single merchant a look at each would cost as much as the model.
+        if not masks.any():
+            return {}
+        owners = (*_CODED, "municipio")
+        return {owner: mask for owner, mask in zip(owners, masks, strict=True) if mask.any()}
 
 
 @dataclass(frozen=True)
@@ -187,6 +202,10 @@ class Fitted:
                 FieldTable(table["field"], tuple(table["features"]), unpack_array(table["values"]))
                 for table in payload["tables"]
             )
+            if set(vocabularies) != {*_CODED, *_PLACES} or not all(
+                table.field in {*vocabularies, "nearest_place"} for table in tables
+            ):
+                raise IncompatibleArtifactError("the artifact's vocabularies and tables are not those of the contract")
             for table in tables:
                 size = len(vocabularies["place" if table.field == "nearest_place" else table.field].values)
                 if table.values.shape != (size + 2, len(table.features)) or table.values.dtype != np.float32:
@@ -243,7 +262,11 @@ def encode(columns: Columns, fitted: Fitted) -> Encoded:
     for level, parts in _PLACES.items():
         codes[level] = _encode_place(raw, parts, fitted.vocabularies[level])
     codes["nearest_place"] = _encode_nearest(raw, codes["place"], fitted.vocabularies["place"])
-    return Encoded(codes, {name: _numbers(name, raw[name]) for name in _NUMBERS})
+    nulls = {
+        "municipio": _nulls(raw["municipio"], codes["municipality"] == MISSING),
+        "bairro": _nulls(raw["bairro"], codes["place"] == UNKNOWN),
+    }
+    return Encoded(codes, {name: _numbers(name, raw[name]) for name in _NUMBERS}, nulls)
 
 
 def assemble(encoded: Encoded, fitted: Fitted) -> Matrix:
@@ -340,26 +363,29 @@ def _place_key(raw: Mapping[str, Sequence[Any]], parts: Sequence[str], row: int)
 def _encode_field(name: str, values: Sequence[Any], vocabulary: Vocabulary) -> Codes:
     lookup = vocabulary.index.get
     try:
-        codes = np.array([lookup(value, _NONE) for value in values], dtype=np.int32)
+        codes = list(map(lookup, values, repeat(_NONE)))
     except TypeError as error:
         raise ContractError(f"{name}: every value must be a code or null ({error})") from error
-    for row in np.flatnonzero(codes == _NONE).tolist():
-        value = values[row]
-        codes[row] = MISSING if is_missing(value) else lookup(_text(name, value), UNKNOWN)
-    return codes
+    if _NONE in codes:
+        for row, value in enumerate(values):
+            if codes[row] == _NONE:
+                codes[row] = MISSING if is_missing(value) else lookup(_text(name, value), UNKNOWN)
+    return np.array(codes, dtype=np.int32)
 
 
 def _encode_place(raw: Mapping[str, Sequence[Any]], parts: Sequence[str], vocabulary: Vocabulary) -> Codes:
     lookup = vocabulary.index.get
     try:
         keys = zip(*(raw[part] for part in parts), strict=True)
-        codes = np.array([lookup(key, _NONE) for key in keys], dtype=np.int32)
+        codes = list(map(lookup, keys, repeat(_NONE)))
     except TypeError as error:
         raise ContractError(f"{' and '.join(parts)}: every value must be text or null ({error})") from error
-    for row in np.flatnonzero(codes == _NONE).tolist():
-        place = _place_key(raw, parts, row)
-        codes[row] = MISSING if place is None else lookup(place, UNKNOWN)
-    return codes
+    if _NONE in codes:
+        for row, code in enumerate(codes):
+            if code == _NONE:
+                place = _place_key(raw, parts, row)
+                codes[row] = MISSING if place is None else lookup(place, UNKNOWN)
+    return np.array(codes, dtype=np.int32)
 
 
 def _encode_nearest(raw: Mapping[str, Sequence[Any]], exact: Codes, vocabulary: Vocabulary) -> Codes:
@@ -369,6 +395,14 @@ def _encode_nearest(raw: Mapping[str, Sequence[Any]], exact: Codes, vocabulary: 
         place = _place_key(raw, _PLACES["place"], row)
         codes[row] = UNKNOWN if place is None else vocabulary.nearest(place)
     return codes
+
+
+def _nulls(values: Sequence[Any], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Tell which of some rows are null."""
+    found = among.copy()
+    for row in np.flatnonzero(among).tolist():
+        found[row] = is_missing(values[row])
+    return found
 
 
 def _numbers(name: str, values: Sequence[Any]) -> NDArray[np.float64]:

@@ -24,9 +24,9 @@ class Rule(StrEnum):
     ARGMAX = "argmax"
     """The most probable bucket: best accuracy."""
     WEIGHTED_F1 = "weighted_f1"
-    """Class weights that give the best weighted F1 on held-out rows."""
+    """The best weighted F1."""
     MACRO_F1 = "macro_f1"
-    """Class weights that give the best macro F1 on held-out rows."""
+    """The best macro F1."""
     EXPECTED_COST = "expected_cost"
     """The bucket of least expected cost under a stated matrix."""
 
@@ -36,7 +36,8 @@ class DecisionRule:
     """A fitted rule.
 
     Every rule is a linear score a bucket: `probabilities @ scores`, and the highest wins, the lower bucket on ties.
-    Argmax is the identity, class weights are a diagonal, expected cost is minus the cost matrix.
+    Argmax is the identity, expected cost is minus the cost matrix, and the rules for F1 multiply each probability and
+    take a constant off each bucket (a constant is a full column, since probabilities sum to 1).
 
     Attributes:
         rule: which one.

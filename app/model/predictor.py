@@ -10,7 +10,7 @@ import numpy as np
 from app.contract.artifact import Artifact, pack_array, read_artifact, unpack_array
 from app.contract.buckets import N_BUCKETS
 from app.contract.features import Encoded, Fitted, assemble, encode
-from app.errors import GoldenRowsError, IncompatibleArtifactError
+from app.errors import ContractError, GoldenRowsError, IncompatibleArtifactError
 from app.model.decision import DecisionRule
 from app.model.engine import Engine
 from app.model.explain import Contributions, explain, softmax
@@ -174,10 +174,10 @@ class Predictor:
     def _verify(self, golden: Any) -> None:
         """Reproduce the golden rows, all together and one by one."""
         try:
-            columns, expected = golden["columns"], unpack_array(golden["probabilities"])
-        except (KeyError, TypeError) as error:
+            matrix = assemble(encode(golden["columns"], self.fitted), self.fitted)
+            expected = unpack_array(golden["probabilities"])
+        except (ContractError, KeyError, TypeError) as error:
             raise IncompatibleArtifactError(f"the golden rows of the artifact are malformed: {error}") from error
-        matrix = assemble(encode(columns, self.fitted), self.fitted)
         if len(matrix) == 0 or expected.shape != (len(matrix), N_BUCKETS):
             raise IncompatibleArtifactError(f"{len(matrix)} golden rows have answers of shape {expected.shape}")
         answers = {
