@@ -112,7 +112,7 @@ def test_without_a_model_it_lives_and_is_unhealthy(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     for parent in list(tmp_path.parents)[:2]:
         parent.chmod(0o755)
-    with service(tmp_path, "--health-interval=1s", "--health-start-period=0s", "--health-retries=1") as container:
+    with service(tmp_path, "--health-interval=1s", "--health-start-period=1s", "--health-retries=1") as container:
         wait_until(lambda: status(f"{container.url}/livez") == 200, seconds=30, what="alive")
         assert status(f"{container.url}/readyz") == 503
         code, body = http(f"{container.url}/predict", merchants(1)[0])
