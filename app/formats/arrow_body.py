@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any, Final
 
 from app.contract.inputs import RAW_BY_NAME, Kind
-from app.errors import MalformedBodyError, TooManyRowsError
+from app.formats.table_reader import read_table
 from app.formats.tables import check_header, request_of_columns
 
 if TYPE_CHECKING:
@@ -32,41 +31,10 @@ def decode_arrow(body: bytes, options: Options, *, parquet: bool, max_rows: int)
         InvalidRequestError: columns are wrong, or a row is and the options say `fail`.
         TooManyRowsError: more than `max_rows` rows.
     """
-    names, batches = _read(body, parquet=parquet, max_rows=max_rows)
+    names, values = read_table(body, parquet=parquet, max_rows=max_rows)
     check_header(names)
-    columns: dict[str, list[Any]] = {name: [] for name in names}
-    for batch in batches:
-        for name in names:
-            columns[name] += _plain(name, batch.column(name).to_pylist())
-    return request_of_columns(columns, len(columns[names[0]]), options)
-
-
-def _read(body: bytes, *, parquet: bool, max_rows: int) -> tuple[list[str], list[Any]]:
-    # Loaded when first needed: a service that only speaks JSON never pays for it.
-    from arro3 import io as arro3_io  # noqa: PLC0415
-
-    read = arro3_io.read_parquet if parquet else arro3_io.read_ipc_stream
-    unreadable = f"the body cannot be read as {'a Parquet file' if parquet else 'an Arrow IPC stream'}; write it again"
-    batches: list[Any] = []
-    rows = 0
-    try:
-        reader = read(io.BytesIO(body))
-        names = list(reader.schema.names)
-        for batch in reader:
-            batches.append(batch)
-            rows += batch.num_rows
-            if rows > max_rows:
-                break
-    except Exception as error:
-        raise MalformedBodyError(unreadable) from error
-    except BaseException as error:
-        # A panic of the Rust library is no Exception, yet it is only a body it cannot read.
-        if type(error).__name__ != "PanicException":
-            raise
-        raise MalformedBodyError(unreadable) from error
-    if rows > max_rows:
-        raise TooManyRowsError(f"more than {max_rows} rows in one request; split it")
-    return names, batches
+    columns = {name: _plain(name, column) for name, column in zip(names, values, strict=True)}
+    return request_of_columns(columns, len(values[0]), options)
 
 
 def _plain(name: str, values: list[Any]) -> list[Any]:

@@ -44,7 +44,7 @@ def test_timeouts_hold_when_the_clock_jumps(
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }.items():
         monkeypatch.setenv(name, value)
-    with serve(models, poll_seconds="0.1", body_timeout_seconds="2", header_timeout_seconds="2") as server:
+    with serve(models, poll_seconds="0.1", body_timeout_seconds="5", header_timeout_seconds="5") as server:
         for name in [name for name in os.environ if name.startswith("FAKETIME") or name == "LD_PRELOAD"]:  # noqa: TID251
             monkeypatch.delenv(name)
         body = b" " * 500
@@ -60,7 +60,7 @@ def test_timeouts_hold_when_the_clock_jumps(
             flight.sendall(rest)
             assert read_answer(flight)[0] == 200
             assert read_answer(slow)[0] == 408
-            assert 0.5 < time.monotonic() - started < 4
+            assert 0.5 < time.monotonic() - started < 8
             promote(models, refs[1], refs[0])
             wait_until(lambda: serving_version(server) == refs[1].version, 5, "the new champion serves")
         slow.close()
