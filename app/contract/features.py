@@ -69,11 +69,13 @@ class Vocabulary:
 
     @cached_property
     def index(self) -> dict[Hashable, int]:
-        """Code by category; a code made of digits is found as an integer too."""
+        """Code by category; a code made of digits is found as an integer too, a missing district as null too."""
         index: dict[Hashable, int] = {value: code for code, value in enumerate(self.values)}
         for code, value in enumerate(self.values):
             if isinstance(value, str) and value.isascii() and value.isdigit() and str(int(value)) == value:
                 index[int(value)] = code
+            elif not isinstance(value, str) and "" in value:
+                index[tuple(part or None for part in value)] = code
         return index
 
     def nearest(self, place: tuple[str, ...]) -> int:
