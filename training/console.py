@@ -23,8 +23,19 @@ if TYPE_CHECKING:
     from training.evaluation import Evaluation
     from training.tuning import Finished
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+_FILE_WIDTH = 140
+"""Columns of tables and lines where there is no terminal to ask."""
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    return (
+        console if console.is_terminal else Console(stderr=stderr, highlight=False, soft_wrap=True, width=_FILE_WIDTH)
+    )
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
 
 
 @contextmanager
