@@ -51,11 +51,14 @@ class DataConfig(Section):
 
 
 class SplitConfig(Section):
-    """Fractions of the merchants held out for validation and test, and the seed that decides which."""
+    """Fractions of the merchants held out for validation and test, and the seed that decides which.
+
+    The test can be large, for precise figures, since the served model is fitted again on all rows.
+    """
 
     seed: Seed = 0
     validation: Fraction = 0.10
-    test: Fraction = 0.10
+    test: Fraction = 0.20
 
     @model_validator(mode="after")
     def _leave_rows_for_training(self) -> Self:

@@ -25,7 +25,7 @@ def test_defaults_need_no_file() -> None:
     """Without a file or flags, the documented defaults hold."""
     config = load_config(None, {})
     assert config == RunConfig()
-    assert (config.split.validation, config.split.test, config.tune.trials) == (0.10, 0.10, 50)
+    assert (config.split.validation, config.split.test, config.tune.trials) == (0.10, 0.20, 50)
     assert config.decision.rule == "weighted_f1"
 
 
