@@ -149,11 +149,21 @@ def students(
     return learn
 
 
+def tuned(params: BoosterParams, teacher_rounds: int) -> Fit:
+    """What `tpv train` measures, with the teacher's members as tuned: the students as one booster."""
+
+    def learn(rows: Rows) -> Predict:
+        settings = _settings(rows, teacher_rounds)
+        classifier = fit_classifier(rows.columns, rows.labels, params, settings, fold_key=rows.fold_key)
+        return _served(classifier.booster, classifier.fitted)
+
+    return learn
+
+
 @cache
 def project(rows: Rows) -> Predict:
-    """What `tpv train` measures: the students as one booster."""
-    classifier = fit_classifier(rows.columns, rows.labels, BoosterParams(), _settings(rows), fold_key=rows.fold_key)
-    return _served(classifier.booster, classifier.fitted)
+    """What `tpv train` measures without tuning."""
+    return tuned(BoosterParams(), TEACHER_ROUNDS)(rows)
 
 
 def _served(booster: bytes, fitted: Fitted) -> Predict:
@@ -161,8 +171,8 @@ def _served(booster: bytes, fitted: Fitted) -> Predict:
     return lambda columns: softmax(engine.margins_of_many(build_matrix(columns, fitted)))
 
 
-def _settings(rows: Rows) -> FitSettings:
-    return FitSettings(FOLDS, TEACHER_ROUNDS, rows.seed, rows.threads)
+def _settings(rows: Rows, teacher_rounds: int = TEACHER_ROUNDS) -> FitSettings:
+    return FitSettings(FOLDS, teacher_rounds, rows.seed, rows.threads)
 
 
 @cache
