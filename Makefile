@@ -1,8 +1,8 @@
 # make help lists the targets.
 PYTHON ?= python3
-ROWS ?= 20000
-TRIALS ?= 12
-TIMEOUT ?= 25
+ROWS ?= 12000
+TRIALS ?= 10
+TIMEOUT ?= 15
 PORT ?= 8000
 DATA ?= data/sample.csv
 VENV := .venv
