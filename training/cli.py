@@ -215,11 +215,11 @@ def rollback(models: Models = DEFAULT_MODELS) -> None:
 @cli.command()
 def versions(models: Models = DEFAULT_MODELS) -> None:
     """List the versions, each checked against its digests."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from training.registry import versions as list_versions
 
-    table = Table("version", "", "log loss", "data", "problem")
+    table = Table(Column("version", no_wrap=True), "", "log loss", "data", Column("problem", overflow="fold"))
     for listed in list_versions(models):
         role = "champion" if listed.champion else "previous" if listed.previous else ""
         manifest = listed.manifest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.progress import (
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from training.evaluation import Evaluation
     from training.tuning import Finished
 
-_FILE_WIDTH = 140
+_FILE_WIDTH: Final = 140
 """Columns of tables and lines where there is no terminal to ask."""
 
 
