@@ -1,0 +1,75 @@
+"""Damaged Arrow and Parquet bodies: refused, and the process they could have ended lives."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.support.merchants import merchants
+from tests.support.problems import assert_problem
+
+if TYPE_CHECKING:
+    from tests.support.server import Server
+
+ROWS = [row | {"bairro": None if position == 1 else "Centro"} for position, row in enumerate(merchants(3, seed=5))]
+ARROW = "application/vnd.apache.arrow.stream"
+PARQUET = "application/vnd.apache.parquet"
+
+
+def bodies() -> dict[str, bytes]:
+    """The same merchants in both formats."""
+    table = pa.Table.from_pylist(ROWS)
+    stream, file = pa.BufferOutputStream(), pa.BufferOutputStream()
+    with pa.ipc.new_stream(stream, table.schema) as writer:
+        writer.write_table(table)
+    pq.write_table(table, file)
+    return {ARROW: stream.getvalue().to_pybytes(), PARQUET: file.getvalue().to_pybytes()}
+
+
+def post(server: Server, kind: str, body: bytes) -> httpx.Response:
+    """Send a body."""
+    return httpx.post(server.url + "/predict", content=body, headers={"content-type": kind}, timeout=60)
+
+
+def test_a_null_bitmap_that_is_too_short(server: Server) -> None:
+    """The reader panics on it where nothing can catch that; the server answers a 400 and goes on."""
+    body = bodies()[ARROW]
+    (offset,) = [at for at in range(0, len(body) - 16, 8) if _is_bitmap(body, at)]
+    damaged = body[: offset + 8] + struct.pack("<q", 0) + body[offset + 16 :]
+    for _ in range(3):
+        assert_problem(post(server, ARROW, damaged), 400, "malformed_body")
+        assert post(server, ARROW, body).status_code == 200
+    assert server.process.poll() is None
+
+
+def _is_bitmap(body: bytes, at: int) -> bool:
+    """Tell whether an offset and a length of one byte stand here: the nulls of three rows."""
+    offset, length = struct.unpack_from("<qq", body, at)
+    return bool(length == 1 and 0 < offset < 4096 and offset % 8 == 0)
+
+
+@pytest.mark.parametrize("kind", [ARROW, PARQUET])
+def test_cut_tables(server: Server, kind: str) -> None:
+    """Wherever a table is cut, the answer is a 400, or a 200 where the rest was not needed."""
+    body = bodies()[kind]
+    for length in range(0, len(body), len(body) // 40):
+        response = post(server, kind, body[:length])
+        assert response.status_code in {200, 400, 422}, response.text
+    assert server.process.poll() is None
+
+
+@pytest.mark.parametrize("kind", [ARROW, PARQUET])
+def test_changed_bytes(server: Server, kind: str) -> None:
+    """Some bytes of a table, one at a time, set to each extreme: answered without a 5xx."""
+    body = bodies()[kind]
+    with server.client(headers={"content-type": kind}) as client:
+        for position in range(0, len(body), len(body) // 20):
+            for value in (b"\x00", b"\xff"):
+                response = client.post("/predict", content=body[:position] + value + body[position + 1 :])
+                assert response.status_code < 500, (position, value, response.text)
+    assert server.process.poll() is None
