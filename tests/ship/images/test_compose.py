@@ -44,7 +44,7 @@ class Compose:
     def __call__(self, *command: str, **more: Any) -> str:
         """Run a compose command; give its output."""
         environment = dict(os.environ)  # noqa: TID251 - the child's environment
-        environment |= {"API_PORT": str(self.port), "TRAIN_ROWS": "4000", "TRAIN_TRIALS": "2", "TRAIN_TIMEOUT": "20"}
+        environment |= {"API_PORT": str(self.port), "TRAIN_ROWS": "3000", "TRAIN_TRIALS": "2", "TRAIN_TIMEOUT": "20"}
         done = run(
             tool("docker-compose"),
             "--project-name",
