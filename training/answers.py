@@ -6,6 +6,7 @@ Rows are known by the seeded hash that also splits them, so nothing of a merchan
 from __future__ import annotations
 
 import io
+import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -83,5 +84,5 @@ class Answers:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as stored:
                 return cls(*(stored[name] for name in ("keys", "labels", "probabilities", "shares")))
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise IncompatibleArtifactError(f"{directory / cls.FILE_NAME} is malformed: {error}") from error

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from app.errors import ArtifactError
 from training.answers import Answers
 from training.gate import GateDecision, gate
-from training.registry import RegistryError, champion, promote, reference
+from training.registry import RegistryError, champion, promote, reference, verify_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,10 +37,12 @@ def judge(models: Path, version: str, config: GateConfig) -> GateDecision:
         ArtifactError: a version is damaged.
     """
     reference(models, version)
+    verify_files(models / version)
     challenger = Answers.read(models / version)
     pointer = champion(models)
     probabilities, labels, other = challenger.probabilities, challenger.labels, None
     if pointer is not None and pointer.version != version:
+        verify_files(models / pointer.version)
         champions = Answers.read(models / pointer.version)
         mine, theirs = challenger.common_with(champions)
         if len(mine) < MIN_COMMON_ROWS:
@@ -81,7 +84,7 @@ def promote_if_better(
         return pointer, None
     try:
         decision = judge(models, version, config)
-    except RegistryError:
+    except (RegistryError, ArtifactError):
         if not force:
             raise
         decision = None
