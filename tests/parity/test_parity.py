@@ -132,8 +132,8 @@ def test_everything_else_agrees_too(client: httpx.Client, columns: dict[str, lis
     answers = predictor.predict(columns)
     sent = client.post("/predict", json={"instances": _instances(columns)}).json()["predictions"]
     assert [one["bucket"]["index"] for one in sent] == answers.bucket.tolist()
-    assert answers.values is not None
-    np.testing.assert_allclose([one["value"]["p50"] for one in sent], answers.values.p50, rtol=1e-4, atol=0.01)
+    assert answers.values is not None  # noqa: PD011 - not a DataFrame's
+    np.testing.assert_allclose([one["value"]["p50"] for one in sent], answers.values.p50, rtol=1e-4, atol=0.01)  # noqa: PD011 - same
     odd = answers.warnings.by_row()
     assert [row for row, one in enumerate(sent) if one["warnings"]] == sorted(odd)
     assert json.dumps(sent[0])

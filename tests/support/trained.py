@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -20,6 +19,8 @@ from training.registry import promote
 from training.sample_data import make_sample
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from app.contract.manifest import VersionRef
