@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -22,7 +24,7 @@ from tests.faults.support import (
     workers_of,
 )
 from tests.support.merchants import merchants
-from tests.support.server import Server, serve
+from tests.support.server import ROOT, Server, serve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
 ROW = merchants(1, seed=7)[0]
 BODY = json.dumps(ROW).encode()
 REPLACED_SECONDS = 3.0
-ATTEMPTS = 4
+ATTEMPTS = 3
 """A replacement is a process that starts: on a busy machine the quickest of a few tells what the code costs."""
+IMPORT_SECONDS = 1.0
+"""What importing the application takes on a machine that is not busy; where it takes longer, so may a replacement."""
 
 
 def test_a_killed_worker_takes_only_its_own_requests(models: Path) -> None:
@@ -41,10 +45,18 @@ def test_a_killed_worker_takes_only_its_own_requests(models: Path) -> None:
         took = []
         for _ in range(ATTEMPTS):
             took.append(_kill_one_in_flight(server))
-            if took[-1] < REPLACED_SECONDS:
+            limit = REPLACED_SECONDS * max(1.0, _import_seconds() / IMPORT_SECONDS)
+            if took[-1] < limit:
                 break
-        assert min(took) < REPLACED_SECONDS, took
+        assert min(took) < limit, took
         assert server.stop() == 0
+
+
+def _import_seconds() -> float:
+    """Time what every start must do on this machine, now."""
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import app.main"], cwd=ROOT, check=True, timeout=60)
+    return time.monotonic() - started
 
 
 def _kill_one_in_flight(server: Server) -> float:
@@ -92,35 +104,35 @@ def _serves(server: Server, pids: set[int]) -> bool:
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_sigterm_finishes_what_is_in_flight(models: Path, workers: str) -> None:
     """Readiness turns 503 first, requests in flight are answered, and the exit status is 0 within the drain time."""
-    with serve(models, workers=workers, drain_delay_seconds="1.5", drain_seconds="10") as server:
+    with serve(models, workers=workers, drain_delay_seconds="4", drain_seconds="10") as server:
         flights = [half_sent(server, BODY) for _ in range(8)]
         time.sleep(0.3)
         told = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
-        server.wait_for("/readyz", 1.4, status=503)
-        time.sleep(max(0.0, told + 2.0 - time.monotonic()))
+        server.wait_for("/readyz", 3.5, status=503)
+        time.sleep(max(0.0, told + 4.3 - time.monotonic()))
         for connection, rest in flights:
             connection.sendall(rest)
         assert [read_answer(connection)[0] for connection, _ in flights] == [200] * 8
         for connection, _ in flights:
             connection.close()
-        assert server.process.wait(12) == 0
-        assert time.monotonic() - told < 1.5 + 10 + 1
+        assert server.process.wait(16) == 0
+        assert time.monotonic() - told < 4 + 10 + 1
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_sigterm_during_load_loses_nothing(models: Path, workers: str) -> None:
     """A balancer that stops sending when /readyz turns 503 sees no failed request, and the process ends with 0."""
-    with serve(models, workers=workers, drain_delay_seconds="1.5", drain_seconds="10") as server:
+    with serve(models, workers=workers, drain_delay_seconds="4", drain_seconds="10") as server:
         gone = threading.Event()
         with pressure(server, {"instances": merchants(20)}, threads=6, until=gone.is_set) as outcome:
             time.sleep(0.7)
             server.process.send_signal(signal.SIGTERM)
-            server.wait_for("/readyz", 1.4, status=503)
+            server.wait_for("/readyz", 3.5, status=503)
             time.sleep(0.1)
             gone.set()
         outcome.assert_all_served()
-        assert server.process.wait(14) == 0
+        assert server.process.wait(16) == 0
 
 
 def test_a_hanging_request_cannot_hold_the_process(models: Path) -> None:
