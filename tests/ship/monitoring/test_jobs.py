@@ -66,7 +66,7 @@ class Jobs:
         }
         script = ROOT / "scripts/scheduled_training.py"
         return run(
-            sys.executable, script, task, "--period", period, check=False, timeout=300, cwd=ROOT, env=environment
+            sys.executable, script, task, "--period", period, check=False, timeout=600, cwd=ROOT, env=environment
         )
 
     @property
