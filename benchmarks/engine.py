@@ -1,4 +1,4 @@
-"""Where TreeWalker and XGBoost's own prediction cross: what `WALK_ROWS` in `app/model/engine.py` rests on.
+"""Where TreeWalker and XGBoost's own prediction cross: what `Engine.walk_rows` rests on.
 
 Usage: `python -m benchmarks.engine [--seconds S]`. Prints µs a call, the best of several runs, by trees and rows.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import xgboost as xgb
 
 from app.contract.buckets import N_BUCKETS
-from app.model.engine import WALK_ROWS, Engine
+from app.model.engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,8 +52,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.3, help="for each cell of the table")
     seconds = parser.parse_args().seconds
     rng = np.random.default_rng(1)
-    print(f"µs a call, one thread, depth {DEPTH}, {FEATURES} features; WALK_ROWS is {WALK_ROWS}\n")
-    print("| trees | rows | TreeWalker | inplace_predict | faster |\n|---:|---:|---:|---:|---|")
+    print(f"µs a call, one thread, depth {DEPTH}, {FEATURES} features\n")
+    print("| trees | rows | TreeWalker | inplace_predict | faster | chosen |\n|---:|---:|---:|---:|---|---|")
     for rounds in ROUNDS:
         engine = Engine(train(rounds), features=FEATURES)
         for rows in ROWS:
@@ -61,7 +61,8 @@ def main() -> None:
             walked = best(lambda: [engine._walker.margins(row) for row in matrix], seconds)  # noqa: B023, SLF001
             whole = best(lambda: engine.margins_of_many(matrix), seconds)  # noqa: B023
             faster = "TreeWalker" if walked < whole else "inplace_predict"
-            print(f"| {rounds * N_BUCKETS} | {rows} | {walked:.0f} | {whole:.0f} | {faster} |", flush=True)
+            chosen = "TreeWalker" if rows <= engine.walk_rows else "inplace_predict"
+            print(f"| {rounds * N_BUCKETS} | {rows} | {walked:.0f} | {whole:.0f} | {faster} | {chosen} |", flush=True)
 
 
 if __name__ == "__main__":

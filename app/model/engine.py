@@ -1,14 +1,15 @@
 """Margins of the booster: one engine for a few rows, XGBoost's own for many.
 
-XGBoost spends a fixed 0.2 ms a call and about 0.3 µs a tree on a single row. `TreeWalker` walks all trees of the same
-booster at once, level by level, with numpy gathers, which costs a few calls a level however many trees there are. For
-many rows XGBoost's blocked kernels win; `benchmarks/engine.py` measures where they cross. Both give the same bits.
+XGBoost spends a fixed 0.2 ms a call and one to two µs a tree before it comes to the rows. `TreeWalker` walks all trees
+of the same booster at once, level by level, with numpy gathers, which costs a few calls a level however many trees
+there are. For many rows XGBoost's blocked kernels win; `benchmarks/engine.py` measures where they cross. Both give the
+same bits.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -21,16 +22,21 @@ if TYPE_CHECKING:
 
     from app.contract.features import Matrix
 
-WALK_ROWS: Final = 8
-"""Up to this many rows are walked one by one; beyond it XGBoost is faster."""
+WALK_ROWS: Final = 64
+"""Up to this many rows may be walked one by one."""
+_TREES_A_WALKED_ROW: Final = 25
+"""XGBoost spends a share of each call on every tree, so that the more trees, the more rows are walked faster."""
 
 
 class TreeWalker:
     """Evaluates a gradient-boosted tree ensemble on one row at a time, to the bit as XGBoost does.
 
+    Thousands of nodes ask few different questions, since boosters split at the edges of histogram bins: each question
+    `value >= threshold` is answered once a row, and nodes look its answer up. A row is laid out twice, with NaN as -inf
+    and as +inf; a question reads the copy that sends NaN down the default branch.
+
     Every tree is padded to a perfect one and stored level by level, so the place of a node in the next level is twice
-    its own plus `value >= threshold`. A row is laid out twice, with NaN as -inf and as +inf; a node reads the copy that
-    sends NaN down its default branch. A leaf above the last level compares -inf with +inf and hands its value down to
+    its own plus the answer. A leaf above the last level asks a question that is never true and hands its value down to
     the left. Leaves are added up in float32, one after the other and the intercept first, which is XGBoost's order.
 
     Not safe for use by several threads at once: the scratch arrays are shared between calls.
@@ -55,46 +61,52 @@ class TreeWalker:
         if len(np.unique(groups)) != outputs:
             raise IncompatibleArtifactError(f"the booster has {len(np.unique(groups))} outputs, not {outputs}")
         self.features = booster.num_features()
+        self.trees = len(trees)
         each = int(np.bincount(groups).max())
-        slots: list[dict[str, Any]] = []
-        for group in range(outputs):
-            own = [trees[index] for index in np.flatnonzero(groups == group)]
-            slots += own + [_NOTHING] * (each - len(own))
-        self._levels, self._leaf = _perfect(slots, self.features)
-        count = len(slots)
-        self._tree = np.arange(count)
-        self._node = np.empty(count, dtype=np.intp)
-        self._gathered = np.empty(count, dtype=np.intp)
-        self._value = np.empty(count, dtype=np.float32)
-        self._edge = np.empty(count, dtype=np.float32)
-        self._right = np.empty(count, dtype=np.bool_)
+        by_output = [[trees[index] for index in np.flatnonzero(groups == group)] for group in range(outputs)]
+        slots: list[dict[str, Any]] = [
+            own[turn] if turn < len(own) else _NOTHING for turn in range(each) for own in by_output
+        ]
+        perfect = _perfect(slots, self.features)
+        self._feature, self._threshold = perfect.feature, perfect.threshold
+        self._leaf = perfect.leaf
+        self._root, *self._levels = perfect.levels
         self._row = np.empty(2 * self.features + 1, dtype=np.float32)
         self._row[-1] = -np.inf
-        self._sums = np.empty((outputs, 1 + each), dtype=np.float32)
-        self._intercept = np.array(json.loads(learner["learner_model_param"]["base_score"]), dtype=np.float32)
+        self._value = np.empty(len(self._feature), dtype=np.float32)
+        self._answer = np.empty(len(self._feature), dtype=np.intp)
+        self._children = 2 * np.arange(len(slots))
+        self._node = np.empty(len(slots), dtype=np.intp)
+        self._question = np.empty(len(slots), dtype=np.intp)
+        self._right = np.empty(len(slots), dtype=np.intp)
+        intercept = np.array(json.loads(learner["learner_model_param"]["base_score"]), dtype=np.float32)
+        self._terms = np.empty((1 + each, outputs), dtype=np.float32)
+        self._terms[0] = intercept
+        self._leaves = self._terms[1:].reshape(-1)
 
     def margins(self, row: NDArray[np.float32]) -> NDArray[np.float64]:
         """Give the margins of one row: float32 (f,) in, float64 (outputs,) out."""
-        width, node, gathered = self.features, self._node, self._gathered
-        value, edge, right, copies = self._value, self._edge, self._right, self._row
+        width, copies, value, answer = self.features, self._row, self._value, self._answer
+        node, question, right = self._node, self._question, self._right
         copies[:width] = row
         copies[width:-1] = row
         absent = np.isnan(row)
         if absent.any():
             copies[:width][absent] = -np.inf
             copies[width:-1][absent] = np.inf
-        np.copyto(node, self._tree)
-        for feature, threshold in self._levels:
-            feature.take(node, out=gathered, mode="clip")
-            copies.take(gathered, out=value, mode="clip")
-            threshold.take(node, out=edge, mode="clip")
-            np.greater_equal(value, edge, out=right)
+        # Output arrays with mode "clip" spare numpy a buffer; no index is ever out of bounds.
+        copies.take(self._feature, out=value, mode="clip")
+        np.copyto(answer, value >= self._threshold)
+        answer.take(self._root, out=right, mode="clip")
+        np.add(self._children, right, out=node)
+        for level in self._levels:
+            level.take(node, out=question, mode="clip")
+            answer.take(question, out=right, mode="clip")
             np.add(node, node, out=node)
             np.add(node, right, out=node)
-        sums = self._sums
-        sums[:, 0] = self._intercept
-        sums[:, 1:] = self._leaf.take(node).reshape(len(sums), -1)
-        return sums.cumsum(axis=1)[:, -1].astype(np.float64)
+        self._leaf.take(node, out=self._leaves, mode="clip")
+        sums: NDArray[np.float64] = np.add.accumulate(self._terms, axis=0)[-1].astype(np.float64)
+        return sums
 
 
 _MAX_DEPTH: Final = 12
@@ -110,10 +122,23 @@ _NOTHING: Final = {
 """A tree that adds nothing, where an output has fewer trees than another."""
 
 
-def _perfect(
-    trees: list[dict[str, Any]], features: int
-) -> tuple[list[tuple[NDArray[np.intp], NDArray[np.float32]]], NDArray[np.float32]]:
-    """Give (feature, threshold) by level, each (trees * 2**level,), and the leaves below the last level."""
+class _Perfect(NamedTuple):
+    """Trees padded to one depth.
+
+    Attributes:
+        feature: intp (q,), by question the place of its value in a row laid out twice; the last is never true.
+        threshold: float32 (q,), by question.
+        levels: by level, one at least, the question of each node, intp (trees * 2**level,).
+        leaf: float32 (trees * 2**depth,), the leaves below the last level.
+    """
+
+    feature: NDArray[np.intp]
+    threshold: NDArray[np.float32]
+    levels: list[NDArray[np.intp]]
+    leaf: NDArray[np.float32]
+
+
+def _perfect(trees: list[dict[str, Any]], features: int) -> _Perfect:
     if any(tree["categories_nodes"] for tree in trees):
         raise IncompatibleArtifactError("the booster splits on categories; only numeric splits are served")
     sizes = np.array([len(tree["left_children"]) for tree in trees])
@@ -130,18 +155,23 @@ def _perfect(
     split = joined("split_indices", np.intp) + np.where(joined("default_left", np.bool_), 0, features)
     feature = np.where(leaf, 2 * features, split)
     threshold = np.where(leaf, np.float32(np.inf), conditions)
+    # A question as one integer: those of leaves, on the value behind both copies, come last.
+    _, examples, question = np.unique(feature << 32 | threshold.view(np.uint32), return_index=True, return_inverse=True)
     node = first[:, None]
-    levels: list[tuple[NDArray[np.intp], NDArray[np.float32]]] = []
-    while not leaf[node].all():
+    levels: list[NDArray[np.intp]] = []
+    while not (levels and leaf[node].all()):
         if len(levels) == _MAX_DEPTH:
             raise IncompatibleArtifactError(f"the booster has trees deeper than {_MAX_DEPTH} levels")
-        levels.append((feature[node].ravel(), threshold[node].ravel()))
+        levels.append(question[node].ravel())
         node = np.stack([left[node], right[node]], axis=2).reshape(len(trees), -1)
-    return levels, conditions[node].ravel()
+    return _Perfect(feature[examples], threshold[examples], levels, conditions[node].ravel())
 
 
 class Engine:
     """Margins of n merchants by whichever way is faster.
+
+    Attributes:
+        walk_rows: up to this many rows are walked one by one; beyond it XGBoost is faster.
 
     Args:
         booster: UBJSON bytes of a multi-class booster.
@@ -166,10 +196,13 @@ class Engine:
         self.outputs = outputs
         self.booster.set_param({"nthread": threads})
         self._walker = TreeWalker(self.booster, outputs)
+        self.walk_rows = min(WALK_ROWS, max(1, self._walker.trees // _TREES_A_WALKED_ROW))
 
     def margins(self, matrix: Matrix) -> NDArray[np.float64]:
         """Give the margins: float32 (n, f) in, float64 (n, outputs) out."""
-        if len(matrix) <= WALK_ROWS:
+        if len(matrix) == 1:
+            return self._walker.margins(matrix[0])[None]
+        if len(matrix) <= self.walk_rows:
             return np.array([self._walker.margins(row) for row in matrix]).reshape(len(matrix), self.outputs)
         return self.margins_of_many(matrix)
 
