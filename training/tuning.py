@@ -7,10 +7,14 @@ lives in a database, so it can be resumed and shared by several processes.
 
 from __future__ import annotations
 
+import fcntl
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+import numpy as np
 import optuna
 import xgboost as xgb
 from optuna.trial import TrialState
@@ -21,9 +25,8 @@ from training.boosting import BoosterParams, train_classifier
 from training.search_space import MAX_TRIAL_ROUNDS, good_defaults, params_of, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from app.contract.features import Matrix
@@ -94,6 +97,52 @@ class _Prune(xgb.callback.TrainingCallback):
         return False
 
 
+class _NumberedSampler(optuna.samplers.BaseSampler):
+    """TPE whose draws depend on the seed and the trial's number alone.
+
+    A sampler that is seeded once begins its sequence again when a study is resumed, and two processes with one seed
+    would try the same points. By number, a resumed study goes on as if it had never stopped, and processes differ.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._inner = self._sampler(0)
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        seed = int(np.random.SeedSequence((self._seed, number)).generate_state(1)[0])
+        return optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=10)
+
+    @override
+    def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        self._inner = self._sampler(trial.number)
+        self._inner.before_trial(study, trial)
+
+    @override
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: optuna.trial.FrozenTrial
+    ) -> dict[str, optuna.distributions.BaseDistribution]:
+        return self._inner.infer_relative_search_space(study, trial)
+
+    @override
+    def sample_relative(
+        self,
+        study: optuna.Study,
+        trial: optuna.trial.FrozenTrial,
+        search_space: dict[str, optuna.distributions.BaseDistribution],
+    ) -> dict[str, Any]:
+        return self._inner.sample_relative(study, trial, search_space)
+
+    @override
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: optuna.trial.FrozenTrial,
+        param_name: str,
+        param_distribution: optuna.distributions.BaseDistribution,
+    ) -> Any:
+        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+
+
 def make_objective(data: TuningData, config: TuneConfig) -> Callable[[optuna.Trial], float]:
     """Close over the data: the objective of a trial is the best validation log loss of its fit."""
 
@@ -114,6 +163,18 @@ def make_objective(data: TuningData, config: TuneConfig) -> Callable[[optuna.Tri
     return objective
 
 
+@contextmanager
+def _alone(storage: str) -> Iterator[None]:
+    """Let one process at a time create an SQLite study: two would both make its tables and enqueue its first points."""
+    prefix = "sqlite:///"
+    if not storage.startswith(prefix):
+        yield
+        return
+    with Path(f"{storage.removeprefix(prefix)}.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
 def open_study(config: TuneConfig, identity: str) -> optuna.Study:
     """Create the study, or open it to go on.
 
@@ -121,23 +182,30 @@ def open_study(config: TuneConfig, identity: str) -> optuna.Study:
         StudyError: the storage cannot be reached, or the study is of other data.
     """
     try:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        storage = optuna.storages.RDBStorage(config.storage)
-        study = optuna.create_study(
-            storage=storage,
-            study_name=config.study,
-            direction="minimize",
-            load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(seed=config.seed, multivariate=True, n_startup_trials=10),
-            pruner=optuna.pruners.MedianPruner(
-                n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=_WARM_UP_ROUNDS, interval_steps=_REPORT_EVERY
-            ),
-        )
+        with _alone(config.storage):
+            return _open_study(config, identity)
+    except StudyError:
+        raise
     except Exception as error:
+        reason = str(error).partition("\n")[0]
         raise StudyError(
-            f"tune.storage: cannot open the study at {config.storage.split('@')[-1]!r} ({error}). Give a URL such as "
+            f"tune.storage: cannot open the study at {config.storage.split('@')[-1]!r} ({reason}). Give a URL such as "
             "sqlite:///models/study.db or postgresql+psycopg://user@host/name that can be reached and written."
         ) from error
+
+
+def _open_study(config: TuneConfig, identity: str) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        storage=optuna.storages.RDBStorage(config.storage),
+        study_name=config.study,
+        direction="minimize",
+        load_if_exists=True,
+        sampler=_NumberedSampler(config.seed),
+        pruner=optuna.pruners.MedianPruner(
+            n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=_WARM_UP_ROUNDS, interval_steps=_REPORT_EVERY
+        ),
+    )
     known = study.user_attrs.get(_DATA_KEY)
     if known is None:
         study.set_user_attr(_DATA_KEY, identity)
