@@ -37,7 +37,7 @@ lock: ## lock the dependencies again (needs uv)
 	@scripts/lock
 
 fuzz: $(VENV)/.dev ## throw bytes at /predict for 30 minutes
-	@TPV_FUZZ_SECONDS=1800 $(BIN)/python -m pytest tests/faults -k fuzz
+	@FUZZ_SECONDS=1800 $(BIN)/python -m pytest tests/faults -k fuzz
 
 benchmark: $(VENV)/.dev ## measure serving against its floors
 	@$(BIN)/python benchmarks/serving

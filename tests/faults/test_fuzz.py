@@ -23,7 +23,7 @@ from tests.support.server import Server, serve
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECONDS = float(os.environ.get("TPV_FUZZ_SECONDS", "60"))  # noqa: TID251 - how long is the caller's choice
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "60"))  # noqa: TID251 - how long is the caller's choice
 SCHEMA_SECONDS = min(SECONDS, 45.0)
 ROWS = merchants(3, seed=5)
 TYPES = (
