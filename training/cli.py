@@ -183,7 +183,9 @@ def evaluate(
 ) -> None:
     """Measure VERSION on all valid rows of FILE, which must be merchants it has not learned from."""
     from training.pipeline import evaluate_on
+    from training.registry import reference
 
+    reference(models, version)
     evaluation = evaluate_on(models / version, file)
     console.out.print(console.metrics_table(evaluation))
     if report is not None:
@@ -243,13 +245,17 @@ def predict(
     threads: Threads = None,
 ) -> None:
     """Score FILE offline with bounded memory."""
-    from app.contract.artifact import read_champion
     from app.model.predictor import PredictOptions, load_predictor
+    from training.registry import champion, reference
     from training.scoring import score
 
-    pointer = None if version else read_champion(models)
-    name = version or (pointer.version if pointer else "")
-    predictor = load_predictor(models / name, pointer, threads=threads or 2)
+    pinned = reference(models, version) if version else champion(models)
+    if pinned is None:
+        _fail(
+            f"--models: {models} has no champion. Promote one with `tpv promote VERSION`, or name one with --version."
+        )
+    name = pinned.version
+    predictor = load_predictor(models / name, pinned, threads=threads or 2)
     with console.rows("scoring") as tell:
         answered, refused = score(file, output, predictor, PredictOptions(coverage=coverage), tell=tell)
     note = " (trained on SYNTHETIC merchants)" if predictor.manifest.data.synthetic else ""
@@ -266,6 +272,8 @@ def main() -> None:
         cli(standalone_mode=True)
     except TPVError as error:
         _fail(str(error))
+    except OSError as error:
+        _fail(f"cannot use {error.filename}: {error.strerror or error}. Check that it is there and may be written.")
     except KeyboardInterrupt:
         _fail("interrupted; what was finished is kept", code=130)
 

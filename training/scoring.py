@@ -166,14 +166,14 @@ def _open(target: Path) -> Iterator[_Writer]:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         writer = kind(temporary)
+        try:
+            yield writer
+            writer.close()
+            temporary.replace(target)
+        finally:
+            writer.close()
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise ScoringError(
-            f"--output: cannot write {target}: {error.strerror}. Choose a directory that can be."
+            f"--output: cannot write {target}: {error.strerror or error}. Choose a directory that can be."
         ) from error
-    try:
-        yield writer
-        writer.close()
-        temporary.replace(target)
-    finally:
-        writer.close()
-        temporary.unlink(missing_ok=True)
