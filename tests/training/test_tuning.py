@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import optuna
@@ -141,7 +141,7 @@ def test_defaults_are_tried_first(data: TuningData, tmp_path: Path) -> None:
     study = tune(data, _config(tmp_path, trials=3))
     assert [params_of(trial.params) for trial in study.get_trials()] == [params_of(point) for point in good_defaults()]
     assert params_of(good_defaults()[0]) == BoosterParams()
-    assert suggest(optuna.trial.FixedTrial(good_defaults()[1])) == params_of(good_defaults()[1])
+    assert suggest(cast("optuna.Trial", optuna.trial.FixedTrial(good_defaults()[1]))) == params_of(good_defaults()[1])
 
 
 def test_the_test_rows_do_not_matter(prepared: Prepared, tmp_path: Path) -> None:
@@ -151,11 +151,11 @@ def test_the_test_rows_do_not_matter(prepared: Prepared, tmp_path: Path) -> None
     labels[test] = (labels[test] + 2) % 5
     for name, values in columns.items():
         values[test] = values[prepared.split.train[0]] if name == "uf" else values[test][::-1]
-    values = []
+    tried = []
     for number, one in enumerate((prepared, replace(prepared, labels=labels, columns=columns))):
         (tmp_path / str(number)).mkdir()
-        values.append(_tried(tune(tuning_data(one), _config(tmp_path / str(number), trials=4))))
-    assert values[0] == values[1]
+        tried.append(_tried(tune(tuning_data(one), _config(tmp_path / str(number), trials=4))))
+    assert tried[0] == tried[1]
 
 
 # Real processes
@@ -211,7 +211,7 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """A private PostgreSQL cluster on a free port; gives the URL of its database."""
     binaries = sorted(POSTGRES.glob("*/bin/initdb"))
     if not binaries:
@@ -230,14 +230,26 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         port = free.getsockname()[1]
     binary, cluster = binaries[-1].parent, here / "cluster"
     options = f"-p {port} -k {here} -c listen_addresses=127.0.0.1 -c fsync=off"
-    initdb = [binary / "initdb", "-D", cluster, "-U", "tpv", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"]
+    initdb: list[str | Path] = [
+        binary / "initdb",
+        "-D",
+        cluster,
+        "-U",
+        "tpv",
+        "-A",
+        "trust",
+        "-N",
+        "-E",
+        "UTF8",
+        "--locale=C",
+    ]
     subprocess.run(initdb, check=True, capture_output=True, **user)
-    start = [binary / "pg_ctl", "-D", cluster, "-l", here / "log", "-w", "-o", options, "start"]
+    start: list[str | Path] = [binary / "pg_ctl", "-D", cluster, "-l", here / "log", "-w", "-o", options, "start"]
     try:
         subprocess.run(start, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user)
         yield f"postgresql+psycopg://tpv@127.0.0.1:{port}/postgres"
     finally:
-        stop = [binary / "pg_ctl", "-D", cluster, "-m", "immediate", "stop"]
+        stop: list[str | Path] = [binary / "pg_ctl", "-D", cluster, "-m", "immediate", "stop"]
         subprocess.run(stop, check=False, capture_output=True, **user)
         shutil.rmtree(here, ignore_errors=True)
 
