@@ -17,7 +17,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,8 @@ _PLACES: Final = {
     "municipality": ("municipio", "uf"),
     "place": ("municipio", "bairro", "uf"),
 }
+_OWNERS: Final = {**{name: name for name in _CODED}, "municipality": "municipio"}
+"""By field of codes, the input that a code of null or unknown is a remark on."""
 _NUMBERS: Final = ("mei", "capital_social", "total_estab")
 _NUMERIC_FEATURES: Final = {
     "mei": "mei",
@@ -154,11 +156,13 @@ class Encoded:
         numbers: float64 (n,) by numeric input, NaN where null.
         nulls: boolean (n,) by part of a place: where its own null, and not that of another part, leaves the place
             without a code.
+        odd: fields of `codes` that may hold `MISSING` or `UNKNOWN`; the others need no look.
     """
 
     codes: Mapping[str, Codes]
     numbers: Mapping[str, NDArray[np.float64]]
     nulls: Mapping[str, NDArray[np.bool_]]
+    odd: frozenset[str]
 
     @property
     def rows(self) -> int:
@@ -168,6 +172,8 @@ class Encoded:
     def unknown(self) -> dict[str, NDArray[np.bool_]]:
         """By categorical input, the rows whose category training never saw (fields without one are left out)."""
         masks = self._coded_as(UNKNOWN)
+        if "place" not in self.odd:
+            return masks
         strangers = (self.codes["place"] == UNKNOWN) & (self.codes["municipality"] >= 0) & ~self.nulls["bairro"]
         return masks | {"bairro": strangers} if strangers.any() else masks
 
@@ -175,20 +181,37 @@ class Encoded:
         """By mandatory input, the rows where it is null (fields without one are left out)."""
         masks = self._coded_as(MISSING)
         masks.pop("municipio", None)
-        if self.nulls["municipio"].any():
+        if "municipality" in self.odd and self.nulls["municipio"].any():
             masks["municipio"] = self.nulls["municipio"]
         nulls = np.isnan(np.array(list(self.numbers.values())))
-        return masks | {name: mask for name, mask in zip(self.numbers, nulls, strict=True) if mask.any()}
+        if nulls.any():
+            masks |= {name: mask for name, mask in zip(self.numbers, nulls, strict=True) if mask.any()}
+        return masks
 
     def _coded_as(self, code: int) -> dict[str, NDArray[np.bool_]]:
         """Rows of each coded input, and of the municipality, that have this code; inputs without one are left out."""
-        fields = (*_CODED, "municipality")
-        masks = np.array([self.codes[field] for field in fields]) == code
-        # One look at all inputs together: on a single merchant a look at each would cost as much as the model.
-        if not masks.any():
-            return {}
-        owners = (*_CODED, "municipio")
-        return {owner: mask for owner, mask in zip(owners, masks, strict=True) if mask.any()}
+        found = {}
+        for field, owner in _OWNERS.items():
+            if field in self.odd and (mask := self.codes[field] == code).any():
+                found[owner] = mask
+        return found
+
+
+@dataclass(frozen=True)
+class Gather:
+    """All tables in one array, so that one look-up gives every feature that has a table.
+
+    Attributes:
+        values: float32, the tables end to end, row by row.
+        field: by feature, the table it is in, by position.
+        step: by table, numbers in a row of it; shape (tables, 1).
+        base: by feature, where its value for code 0 stands; shape (features, 1).
+    """
+
+    values: NDArray[np.float32]
+    field: NDArray[np.intp]
+    step: NDArray[np.intp]
+    base: NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -209,6 +232,23 @@ class Fitted:
         owner = {"place": "municipio", "municipality": "municipio", "nearest_place": "municipio"}
         by_table = (owner.get(table.field, table.field) for table in self.tables for _ in table.features)
         return (*by_table, *_NUMERIC_FEATURES.values())
+
+    @cached_property
+    def gather(self) -> Gather:
+        """The tables joined."""
+        widths = [len(table.features) for table in self.tables]
+        base: list[int] = []
+        start = 0
+        for table, width in zip(self.tables, widths, strict=True):
+            base += range(start + 2 * width, start + 3 * width)
+            start += table.values.size
+        return Gather(
+            # Missing and unknown come before the first code, where their negative codes point.
+            values=np.concatenate([np.roll(table.values, 2, axis=0).ravel() for table in self.tables]),
+            field=np.repeat(np.arange(len(widths)), widths),
+            step=np.array(widths)[:, None],
+            base=np.array(base)[:, None],
+        )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -301,32 +341,37 @@ def encode(columns: Columns, fitted: Fitted) -> Encoded:
         ContractError: a raw input is absent, lengths differ, or a value has the wrong type.
     """
     raw = _checked(columns)
-    codes = {name: _encode_field(name, raw[name], fitted.vocabularies[name]) for name in _CODED}
+    found = {name: _encode_field(name, raw[name], fitted.vocabularies[name]) for name in _CODED}
     for level, parts in _PLACES.items():
-        codes[level] = _encode_place(raw, parts, fitted.vocabularies[level])
-    codes["nearest_place"] = _encode_nearest(raw, codes["place"], fitted.vocabularies["place"])
+        found[level] = _encode_place(raw, parts, fitted.vocabularies[level])
+    found["nearest_place"] = _encode_nearest(raw, found["place"], fitted.vocabularies["place"])
+    # One array for all fields: a few calls of numpy are most of what a single merchant costs.
+    codes = dict(zip(found, np.array([field.codes for field in found.values()], dtype=np.int32), strict=True))
+    odd = frozenset(name for name, field in found.items() if field.odd)
     nulls = {
-        "municipio": _nulls(raw["municipio"], codes["municipality"] == MISSING),
-        "bairro": _nulls(raw["bairro"], codes["place"] == UNKNOWN),
+        "municipio": _nulls(raw["municipio"], codes["municipality"], MISSING, odd="municipality" in odd),
+        "bairro": _nulls(raw["bairro"], codes["place"], UNKNOWN, odd="place" in odd),
     }
-    return Encoded(codes, {name: _numbers(name, raw[name]) for name in _NUMBERS}, nulls)
+    return Encoded(codes, _numbers(raw), nulls, odd)
 
 
 def assemble(encoded: Encoded, fitted: Fitted) -> Matrix:
     """Turn codes and numbers into the matrix: float32, shape (n, f), columns as `fitted.feature_names`."""
     matrix = np.empty((encoded.rows, len(fitted.feature_names)), dtype=np.float32)
-    start = 0
-    for table in fitted.tables:
-        stop = start + len(table.features)
-        matrix[:, start:stop] = table.values[encoded.codes[table.field]]
-        start = stop
+    gather = fitted.gather
+    start = len(gather.base)
+    codes = np.array([encoded.codes[table.field] for table in fitted.tables], dtype=np.intp)
+    matrix[:, :start] = gather.values[(codes * gather.step)[gather.field] + gather.base].T
     capital = encoded.numbers["capital_social"]
+    zeros = _trailing_zeros(capital)
     matrix[:, start] = encoded.numbers["mei"]
     matrix[:, start + 1] = np.log1p(capital)
-    zeros = _trailing_zeros(capital)
     matrix[:, start + 2] = zeros
-    matrix[:, start + 3] = np.where(np.isnan(capital), np.nan, (capital > 0) & (capital < _ROUND_DIGITS * 10.0**zeros))
+    matrix[:, start + 3] = (capital > 0) & (capital < _ROUND_DIGITS * 10.0**zeros)
     matrix[:, start + 4] = encoded.numbers["total_estab"]
+    null = np.isnan(capital)
+    if null.any():
+        matrix[null, start + 2 : start + 4] = np.nan
     return matrix
 
 
@@ -343,12 +388,15 @@ def build_matrix(columns: Columns, fitted: Fitted) -> Matrix:
 
 def _checked(columns: Columns) -> dict[str, Sequence[Any]]:
     """Give every raw input as a plain sequence, after checking that all are there and of one length."""
-    absent = [name for name in RAW_NAMES if name not in columns]
-    if absent:
-        raise ContractError(f"raw inputs {absent} are absent; give all of {list(RAW_NAMES)}, null where not known")
-    raw = {name: _sequence(columns[name]) for name in RAW_NAMES}
-    lengths = {name: len(values) for name, values in raw.items()}
-    if len(set(lengths.values())) != 1:
+    try:
+        raw = {name: _sequence(columns[name]) for name in RAW_NAMES}
+    except KeyError:
+        absent = [name for name in RAW_NAMES if name not in columns]
+        raise ContractError(
+            f"raw inputs {absent} are absent; give all of {list(RAW_NAMES)}, null where not known"
+        ) from None
+    if len(set(map(len, raw.values()))) != 1:
+        lengths = {name: len(values) for name, values in raw.items()}
         raise ContractError(f"raw inputs have different lengths: {lengths}")
     return raw
 
@@ -403,20 +451,28 @@ def _place_key(raw: Mapping[str, Sequence[Any]], parts: Sequence[str], row: int)
     return tuple(key)
 
 
-def _encode_field(name: str, values: Sequence[Any], vocabulary: Vocabulary) -> Codes:
+class _Found(NamedTuple):
+    """Codes of a field, and whether any may be negative."""
+
+    codes: list[int]
+    odd: bool
+
+
+def _encode_field(name: str, values: Sequence[Any], vocabulary: Vocabulary) -> _Found:
     lookup = vocabulary.index.get
     try:
         codes = list(map(lookup, values, repeat(_NONE)))
     except TypeError as error:
         raise ContractError(f"{name}: every value must be a code or null ({error})") from error
-    if _NONE in codes:
+    odd = _NONE in codes
+    if odd:
         for row, value in enumerate(values):
             if codes[row] == _NONE:
                 codes[row] = MISSING if is_missing(value) else lookup(_text(name, value), UNKNOWN)
-    return np.array(codes, dtype=np.int32)
+    return _Found(codes, odd)
 
 
-def _encode_place(raw: Mapping[str, Sequence[Any]], parts: Sequence[str], vocabulary: Vocabulary) -> Codes:
+def _encode_place(raw: Mapping[str, Sequence[Any]], parts: Sequence[str], vocabulary: Vocabulary) -> _Found:
     lookup = vocabulary.index.get
     columns = [raw[part] for part in parts]
     try:
@@ -426,32 +482,44 @@ def _encode_place(raw: Mapping[str, Sequence[Any]], parts: Sequence[str], vocabu
             codes = list(map(lookup, zip(*columns, strict=True), repeat(_NONE)))
     except TypeError as error:
         raise ContractError(f"{' and '.join(parts)}: every value must be text or null ({error})") from error
-    if _NONE in codes:
+    odd = _NONE in codes
+    if odd:
         for row, code in enumerate(codes):
             if code == _NONE:
                 place = _place_key(raw, parts, row)
                 codes[row] = MISSING if place is None else lookup(place, UNKNOWN)
-    return np.array(codes, dtype=np.int32)
+    return _Found(codes, odd)
 
 
-def _encode_nearest(raw: Mapping[str, Sequence[Any]], exact: Codes, vocabulary: Vocabulary) -> Codes:
+def _encode_nearest(raw: Mapping[str, Sequence[Any]], exact: _Found, vocabulary: Vocabulary) -> _Found:
     """Give unknown places the code of their nearest neighbour."""
-    codes = exact.copy()
-    for row in np.flatnonzero(exact == UNKNOWN).tolist():
-        place = _place_key(raw, _PLACES["place"], row)
-        codes[row] = UNKNOWN if place is None else vocabulary.nearest(place)
-    return codes
+    if not exact.odd:
+        return exact
+    codes = exact.codes.copy()
+    for row, code in enumerate(codes):
+        if code == UNKNOWN:
+            place = _place_key(raw, _PLACES["place"], row)
+            codes[row] = UNKNOWN if place is None else vocabulary.nearest(place)
+    return _Found(codes, odd=True)
 
 
-def _nulls(values: Sequence[Any], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Tell which of some rows are null."""
-    found = among.copy()
-    for row in np.flatnonzero(among).tolist():
-        found[row] = is_missing(values[row])
+def _nulls(values: Sequence[Any], codes: Codes, code: int, *, odd: bool) -> NDArray[np.bool_]:
+    """Tell which of the rows with a code are null."""
+    found = np.zeros(len(values), dtype=np.bool_)
+    if odd:
+        for row in np.flatnonzero(codes == code).tolist():
+            found[row] = is_missing(values[row])
     return found
 
 
-def _numbers(name: str, values: Sequence[Any]) -> NDArray[np.float64]:
+def _numbers(raw: Mapping[str, Sequence[Any]]) -> dict[str, NDArray[np.float64]]:
+    try:
+        return dict(zip(_NUMBERS, np.array([raw[name] for name in _NUMBERS], dtype=np.float64), strict=True))
+    except (TypeError, ValueError, OverflowError):
+        return {name: _column_of_numbers(name, raw[name]) for name in _NUMBERS}
+
+
+def _column_of_numbers(name: str, values: Sequence[Any]) -> NDArray[np.float64]:
     try:
         return np.array(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
@@ -459,8 +527,12 @@ def _numbers(name: str, values: Sequence[Any]) -> NDArray[np.float64]:
 
 
 def _trailing_zeros(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Count the zeros at the end of the integer part: 0 for 0 and for fractions, NaN for null."""
-    zeros: NDArray[np.float64] = (np.fmod(amounts[:, None], _POWERS_OF_TEN) == 0).sum(axis=1).astype(np.float64)
+    """Count the zeros at the end of the integer part: 0 for 0, for fractions and for null."""
+    if len(amounts) > _FEW:  # divisions are dear, and few capitals differ
+        distinct, position = np.unique(amounts, return_inverse=True)
+        if len(distinct) < len(amounts):
+            return _trailing_zeros(distinct)[position]
+    divided = np.fmod(amounts[:, None], _POWERS_OF_TEN) == 0
+    zeros: NDArray[np.float64] = np.add.reduce(divided, axis=1, dtype=np.float64)
     zeros[amounts == 0] = 0.0
-    zeros[np.isnan(amounts)] = np.nan
     return zeros
