@@ -52,7 +52,7 @@ class Compose:
             *self._files,
             *command,
             env=environment,
-            timeout=300,
+            timeout=600,
             **more,
         )
         return done.stdout + done.stderr
