@@ -61,10 +61,10 @@ def main() -> None:
     print(_row(trials, f"{run.seconds:.0f}", f"{run.cpu_seconds:.0f}", f"{seconds:.0f}", measured))
 
     if arguments.calls != WHOLE:
-        whole = found.seconds * WHOLE / arguments.calls
+        wall, cpu = (seconds * WHOLE / arguments.calls / 60 for seconds in (found.seconds, found.cpu_seconds))
         print(
-            f"\n{found.seconds / arguments.calls:.1f} s a call; {WHOLE} calls EXTRAPOLATED from {arguments.calls}: "
-            f"{whole / 60:.0f} min, without the time of the surrogate forest, which grows with the calls."
+            f"\nEXTRAPOLATED from {arguments.calls} calls to {WHOLE}: {wall:.0f} min, {cpu:.0f} CPU min, without the "
+            "surrogate forest, whose time grows with the calls"
         )
     print("best of the original:", found.params)
 

@@ -91,7 +91,10 @@ def tune(sides: Sides, *, calls: int, threads: int, seed: int) -> Found:
 
 
 def _named(point: Sequence[Any]) -> dict[str, Any]:
-    return {dimension.name: value for dimension, value in zip(SPACE, point, strict=True)}
+    return {
+        dimension.name: int(value) if isinstance(dimension, Integer) else float(value)
+        for dimension, value in zip(SPACE, point, strict=True)
+    }
 
 
 def _coded(sides: Sequence[Rows]) -> list[Floats]:
