@@ -123,10 +123,11 @@ class Vocabulary:
 
     def nearest(self, place: tuple[str, ...]) -> int:
         """Code of the closest place in sorted order that has the same UF, the lower one of two; or `UNKNOWN`."""
-        after = bisect_left(self.values, place)
+        values, uf = self.values, place[-1]
+        after = bisect_left(values, place)
         for step in range(NEIGHBOUR_REACH):
             for code in (after - 1 - step, after + step):
-                if 0 <= code < len(self.values) and self.values[code][-1] == place[-1]:
+                if 0 <= code < len(values) and values[code][-1] == uf:
                     return code
         return UNKNOWN
 
@@ -318,8 +319,12 @@ def fit(columns: Columns) -> Fitted:
         if name in _COUNTED:
             features[f"{name}_log_frequency"] = np.log1p(counts)
         tables.append(_table(name, features))
-    for level, parts in _PLACES.items():
-        keys = [_place_key(raw, parts, row) for row in range(len(raw["uf"]))]
+    places = [_place_key(raw, row) for row in range(len(raw["uf"]))]
+    levels: dict[str, list[tuple[str, ...] | None]] = {
+        "municipality": [None if place is None else _municipality(place) for place in places],
+        "place": [*places],
+    }
+    for level, keys in levels.items():
         vocabularies[level] = Vocabulary(tuple(sorted({key for key in keys if key is not None})))
         counts = _counts(keys, vocabularies[level])
         tables.append(_table(level, {f"{level}_log_frequency": np.log1p(counts)}))
@@ -342,9 +347,7 @@ def encode(columns: Columns, fitted: Fitted) -> Encoded:
     """
     raw = _checked(columns)
     found = {name: _encode_field(name, raw[name], fitted.vocabularies[name]) for name in _CODED}
-    for level, parts in _PLACES.items():
-        found[level] = _encode_place(raw, parts, fitted.vocabularies[level])
-    found["nearest_place"] = _encode_nearest(raw, found["place"], fitted.vocabularies["place"])
+    found |= _encode_places(raw, fitted.vocabularies)
     # One array for all fields: a few calls of numpy are most of what a single merchant costs.
     codes = dict(zip(found, np.array([field.codes for field in found.values()], dtype=np.int32), strict=True))
     odd = frozenset(name for name, field in found.items() if field.odd)
@@ -438,17 +441,17 @@ def _table(field: str, features: Mapping[str, NDArray[np.float64]]) -> FieldTabl
     return FieldTable(field, tuple(features), np.vstack([values, missing, unknown]).astype(np.float32))
 
 
-def _place_key(raw: Mapping[str, Sequence[Any]], parts: Sequence[str], row: int) -> tuple[str, ...] | None:
-    """Canonical key of a place; a district may be missing, a municipality or UF may not."""
-    key = []
-    for part in parts:
-        value = raw[part][row]
-        if is_missing(value):
-            if part != "bairro":
-                return None
-            value = ""
-        key.append(_text(part, value))
-    return tuple(key)
+def _place_key(raw: Mapping[str, Sequence[Any]], row: int) -> tuple[str, str, str] | None:
+    """Canonical municipality, district and UF; a district may be missing, a municipality or UF may not."""
+    municipality, district, uf = raw["municipio"][row], raw["bairro"][row], raw["uf"][row]
+    if is_missing(municipality) or is_missing(uf):
+        return None
+    name = "" if is_missing(district) else _text("bairro", district)
+    return _text("municipio", municipality), name, _text("uf", uf)
+
+
+def _municipality(place: tuple[str, str, str]) -> tuple[str, str]:
+    return place[0], place[2]
 
 
 class _Found(NamedTuple):
@@ -472,35 +475,40 @@ def _encode_field(name: str, values: Sequence[Any], vocabulary: Vocabulary) -> _
     return _Found(codes, odd)
 
 
-def _encode_place(raw: Mapping[str, Sequence[Any]], parts: Sequence[str], vocabulary: Vocabulary) -> _Found:
-    lookup = vocabulary.index.get
+def _encode_places(raw: Mapping[str, Sequence[Any]], vocabularies: Mapping[str, Vocabulary]) -> dict[str, _Found]:
+    """Give the codes of both place levels, and those of places whose neighbourhood stands for an unknown one's."""
+    municipalities, places = (_look_up(raw, parts, vocabularies[level]) for level, parts in _PLACES.items())
+    odd = _NONE in municipalities or _NONE in places
+    nearest = places.copy() if odd else places
+    if odd:
+        by_name, by_place = vocabularies["municipality"].index.get, vocabularies["place"].index.get
+        for row, codes in enumerate(zip(municipalities, places, strict=True)):
+            if _NONE not in codes:
+                continue
+            key = _place_key(raw, row)
+            if key is None:
+                municipalities[row] = places[row] = nearest[row] = MISSING
+                continue
+            municipalities[row] = by_name(_municipality(key), UNKNOWN)
+            places[row] = code = by_place(key, UNKNOWN)
+            nearest[row] = vocabularies["place"].nearest(key) if code == UNKNOWN else code
+    return {
+        "municipality": _Found(municipalities, odd),
+        "place": _Found(places, odd),
+        "nearest_place": _Found(nearest, odd),
+    }
+
+
+def _look_up(raw: Mapping[str, Sequence[Any]], parts: Sequence[str], vocabulary: Vocabulary) -> list[int]:
+    """Give the code of each place as it is spelled, `_NONE` where there is none."""
     columns = [raw[part] for part in parts]
     try:
         if len(columns[0]) > _FEW and vocabulary.values:
-            codes = vocabulary.find(columns).tolist()
-        else:
-            codes = list(map(lookup, zip(*columns, strict=True), repeat(_NONE)))
+            codes: list[int] = vocabulary.find(columns).tolist()
+            return codes
+        return list(map(vocabulary.index.get, zip(*columns, strict=True), repeat(_NONE)))
     except TypeError as error:
         raise ContractError(f"{' and '.join(parts)}: every value must be text or null ({error})") from error
-    odd = _NONE in codes
-    if odd:
-        for row, code in enumerate(codes):
-            if code == _NONE:
-                place = _place_key(raw, parts, row)
-                codes[row] = MISSING if place is None else lookup(place, UNKNOWN)
-    return _Found(codes, odd)
-
-
-def _encode_nearest(raw: Mapping[str, Sequence[Any]], exact: _Found, vocabulary: Vocabulary) -> _Found:
-    """Give unknown places the code of their nearest neighbour."""
-    if not exact.odd:
-        return exact
-    codes = exact.codes.copy()
-    for row, code in enumerate(codes):
-        if code == UNKNOWN:
-            place = _place_key(raw, _PLACES["place"], row)
-            codes[row] = UNKNOWN if place is None else vocabulary.nearest(place)
-    return _Found(codes, odd=True)
 
 
 def _nulls(values: Sequence[Any], codes: Codes, code: int, *, odd: bool) -> NDArray[np.bool_]:
