@@ -1,7 +1,4 @@
-"""Write docs/settings.md and docs/commands.md from the code; with --check, fail when they differ.
-
-    python scripts/reference.py [--check]
-"""
+"""Write docs/settings.md and docs/commands.md from the code; with --check, fail when they differ."""
 
 from __future__ import annotations
 
@@ -17,6 +14,7 @@ from training.cli import cli
 from training.config import RunConfig
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+
 
 def settings_page() -> str:
     """The service's settings, and the sections and keys of a run's configuration."""
@@ -46,6 +44,7 @@ def settings_page() -> str:
         lines.append(f"| `{raw.name}` | {raw.kind} | {optional} | {raw.description} | `{raw.example}` |")
     return "\n".join(lines) + "\n"
 
+
 def commands_page() -> str:
     """The help of every command."""
     group: Any = get_command(cli)
@@ -54,6 +53,7 @@ def commands_page() -> str:
         context = command.context_class(command, info_name=f"tpv {name}", max_content_width=110, terminal_width=110)
         parts += [f"## tpv {name}", "", "```", command.get_help(context).rstrip(), "```", ""]
     return "\n".join(parts)
+
 
 def main() -> int:
     """Write or check the pages."""
@@ -66,6 +66,7 @@ def main() -> int:
     for path, text in pages.items():
         path.write_text(text)
     return 0
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -61,6 +61,8 @@ Storage = Annotated[
 ]
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="Name of a version in the models directory.")]
 DEFAULT_MODELS = Path("models")
+_STATUS = {"gate_refused": 3}
+"""Exit status by error code; 1 for all others."""
 
 
 @cli.command()
@@ -265,13 +267,13 @@ def predict(
 
 
 def main() -> None:
-    """Run a command; an error is one line, and Ctrl-C ends with 130."""
+    """Run a command; an error is one line with status 1, a refusal of the gate has 3, and Ctrl-C ends with 130."""
     # Spinning OpenMP threads make a fit on a busy machine many times slower; it is read when XGBoost loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # noqa: TID251 - not a setting of ours
     try:
         cli(standalone_mode=True)
     except TPVError as error:
-        _fail(str(error))
+        _fail(str(error), code=_STATUS.get(error.code, 1))
     except OSError as error:
         _fail(f"cannot use {error.filename}: {error.strerror or error}. Check that it is there and may be written.")
     except KeyboardInterrupt:

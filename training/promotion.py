@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from app.errors import ArtifactError
 from training.answers import Answers
@@ -20,6 +20,8 @@ MIN_COMMON_ROWS: Final = 200
 
 class GateRefusedError(RegistryError):
     """The gate refused the challenger; `decision` says why."""
+
+    code: ClassVar[str] = "gate_refused"
 
     def __init__(self, version: str, decision: GateDecision) -> None:
         super().__init__(
