@@ -9,6 +9,7 @@ its Mondrian predictor; Sadinle, Lei and Wasserman 2019 for least ambiguous sets
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,10 +68,10 @@ class ConformalSets:
             Two int8 arrays of shape (n,). A set is never empty: it holds at least the most probable bucket.
         """
         if class_conditional:
-            thresholds = np.array([_threshold(scores, coverage) for scores in self.by_bucket])
+            inside = hull_scores(probabilities) >= [_threshold(scores, coverage) for scores in self.by_bucket]
         else:
-            thresholds = np.full(N_BUCKETS, _threshold(self.marginal, coverage))
-        inside = hull_scores(probabilities) >= thresholds
+            # With one threshold, the first and the last bucket that reach it by themselves are those of the hull.
+            inside = probabilities >= _threshold(self.marginal, coverage)
         inside[np.arange(len(inside)), probabilities.argmax(axis=1)] = True
         first = inside.argmax(axis=1)
         last = N_BUCKETS - 1 - inside[:, ::-1].argmax(axis=1)
@@ -102,5 +103,5 @@ class ConformalSets:
 
 def _threshold(scores: NDArray[np.float64], coverage: float) -> float:
     """The finite-sample order statistic; -inf (every bucket) when there are too few scores for the coverage."""
-    rank = int(np.floor((1.0 - coverage) * (len(scores) + 1) + 1e-9))
+    rank = math.floor((1.0 - coverage) * (len(scores) + 1) + 1e-9)
     return float(scores[rank - 1]) if rank >= 1 else -np.inf

@@ -30,6 +30,8 @@ CENTAVO: Final = 0.01
 """Least positive amount, in BRL: the lower end of the log scale of the lowest bucket."""
 INTERVAL: Final = (0.1, 0.9)
 """Levels of the interval given with a value: 80 %."""
+_INTERVAL_LEVELS: Final = np.array(INTERVAL)[:, None]
+_TINY: Final = float(np.finfo(np.float64).tiny)
 _LOGIT_BOUND: Final = 12.0
 
 
@@ -121,39 +123,50 @@ class ValueModel:
     ) -> Values:
         """Give amounts for n merchants: matrix (n, f), probabilities (n, 5), chosen buckets (n,)."""
         location = self.engine.margins(matrix)
-        places = [_place_in_mixture(probabilities, level) for level in INTERVAL]
         # One pass for all three quantiles: for a single merchant the number of calls is what costs.
-        buckets = np.concatenate([chosen.astype(np.intp), *(bucket for bucket, _ in places)])
-        levels = np.concatenate([np.full(len(chosen), 0.5), *(within for _, within in places)])
-        p50, lower, upper = self._inside(np.concatenate([location] * 3), buckets, levels).reshape(3, -1)
+        buckets = np.empty((3, len(chosen)), dtype=np.intp)
+        levels = np.empty((3, len(chosen)))
+        buckets[0], levels[0] = chosen, 0.5
+        buckets[1:], levels[1:] = _place_in_mixture(probabilities, _INTERVAL_LEVELS)
+        p50, lower, upper = self._inside(location, buckets, levels)
         return Values(p50, np.minimum(lower, p50), np.maximum(upper, p50), self._mean(location, probabilities))
 
     def quantile(
         self, location: NDArray[np.float64], probabilities: NDArray[np.float64], level: float
     ) -> NDArray[np.float64]:
         """Invert the mixture of the buckets at one level: BRL (n,)."""
-        return self._inside(location, *_place_in_mixture(probabilities, level))
+        amounts: NDArray[np.float64] = self._inside(location, *_place_in_mixture(probabilities, np.array([[level]])))[0]
+        return amounts
 
     def _inside(
         self, location: NDArray[np.float64], bucket: NDArray[np.intp], level: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Quantile within one bucket a row, never outside it."""
+        """Quantiles within one bucket a row, never outside it: buckets and levels (q, n) in, BRL (q, n) out."""
         lowest = bucket == 0
-        is_zero = lowest & (level <= self.zero_share)
-        level = np.where(lowest, np.maximum(level - self.zero_share, 0.0) / (1.0 - self.zero_share), level)
-        after = np.searchsorted(self.levels[1:-1], level) + 1
-        before = self.levels[after - 1]
-        share = np.minimum(np.maximum((level - before) / (self.levels[after] - before), 0.0), 1.0)
-        left, right = self.residuals[bucket, after - 1], self.residuals[bucket, after]
-        logit = location[np.arange(len(bucket)), bucket] + left + share * (right - left)
-        return np.where(is_zero, 0.0, self._amount(logit, bucket))
+        hurdle = lowest.any()
+        if hurdle:
+            is_zero = lowest & (level <= self.zero_share)
+            level = np.where(lowest, np.maximum(level - self.zero_share, 0.0) / (1.0 - self.zero_share), level)
+        before = self.levels[1:-1].searchsorted(level)
+        start = self.levels[before]
+        share = np.minimum(np.maximum((level - start) / (self.levels[before + 1] - start), 0.0), 1.0)
+        left, right = self.residuals[bucket, before], self.residuals[bucket, before + 1]
+        logit = location[np.arange(len(location)), bucket] + left + share * (right - left)
+        amount = self._amount(logit, bucket)
+        return np.where(is_zero, 0.0, amount) if hurdle else amount
 
     def _amount(self, logit: NDArray[np.float64], bucket: NDArray[np.intp]) -> NDArray[np.float64]:
-        lower, upper = scale_bounds(self.cap)
+        lower, least, upper, ratio = self._scale
         bounded = np.minimum(np.maximum(logit, -_LOGIT_BOUND), _LOGIT_BOUND)
-        amount = lower[bucket] * (upper / lower)[bucket] ** (1.0 / (1.0 + np.exp(-bounded)))
-        inside: NDArray[np.float64] = np.minimum(np.maximum(amount, np.nextafter(lower, np.inf)[bucket]), upper[bucket])
+        amount = lower[bucket] * ratio[bucket] ** (1.0 / (1.0 + np.exp(-bounded)))
+        inside: NDArray[np.float64] = np.minimum(np.maximum(amount, least[bucket]), upper[bucket])
         return inside
+
+    @cached_property
+    def _scale(self) -> tuple[NDArray[np.float64], ...]:
+        """Lower bounds, least amounts above them, upper bounds and their ratio to the lower ones, each (5,)."""
+        lower, upper = scale_bounds(self.cap)
+        return lower, np.nextafter(lower, np.inf), upper, upper / lower
 
     def _mean(self, location: NDArray[np.float64], probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Expected amount: the tabulated mean of each bucket at its location, weighted by probability."""
@@ -191,12 +204,15 @@ class ValueModel:
         }
 
 
-def _place_in_mixture(probabilities: NDArray[np.float64], level: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Find the bucket that holds the quantile of the mixture, and the level within it: two arrays (n,)."""
+def _place_in_mixture(
+    probabilities: NDArray[np.float64], levels: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Find the bucket that holds each quantile of the mixture, and the level within it: (q, 1) in, two (q, n) out."""
     rows = np.arange(len(probabilities))
-    upto = np.cumsum(probabilities, axis=1)
-    bucket = np.minimum((upto < level).sum(axis=1), N_BUCKETS - 1)
+    upto = probabilities.cumsum(axis=1)
+    below = np.add.reduce(upto < levels[:, :, None], axis=2, dtype=np.intp)
+    bucket = np.minimum(below, N_BUCKETS - 1)
     share = probabilities[rows, bucket]
     before = upto[rows, bucket] - share
-    within = np.minimum(np.maximum((level - before) / np.maximum(share, np.finfo(np.float64).tiny), 0.0), 1.0)
+    within = np.minimum(np.maximum((levels - before) / np.maximum(share, _TINY), 0.0), 1.0)
     return bucket, within
