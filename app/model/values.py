@@ -148,18 +148,20 @@ class ValueModel:
             is_zero = lowest & (level <= self.zero_share)
             level = np.where(lowest, np.maximum(level - self.zero_share, 0.0) / (1.0 - self.zero_share), level)
         before = self.levels[1:-1].searchsorted(level)
-        start = self.levels[before]
-        share = np.minimum(np.maximum((level - start) / (self.levels[before + 1] - start), 0.0), 1.0)
-        left, right = self.residuals[bucket, before], self.residuals[bucket, before + 1]
-        logit = location[np.arange(len(location)), bucket] + left + share * (right - left)
+        start = self.levels.take(before)
+        share = np.minimum(np.maximum((level - start) / (self.levels.take(before + 1) - start), 0.0), 1.0)
+        # `take` with positions in the flattened array costs a third of an index of two dimensions.
+        place = bucket * len(self.levels) + before
+        left, right = self.residuals.take(place), self.residuals.take(place + 1)
+        logit = location.take(_flat(bucket)) + left + share * (right - left)
         amount = self._amount(logit, bucket)
         return np.where(is_zero, 0.0, amount) if hurdle else amount
 
     def _amount(self, logit: NDArray[np.float64], bucket: NDArray[np.intp]) -> NDArray[np.float64]:
         lower, least, upper, ratio = self._scale
         bounded = np.minimum(np.maximum(logit, -_LOGIT_BOUND), _LOGIT_BOUND)
-        amount = lower[bucket] * ratio[bucket] ** (1.0 / (1.0 + np.exp(-bounded)))
-        inside: NDArray[np.float64] = np.minimum(np.maximum(amount, least[bucket]), upper[bucket])
+        amount = lower.take(bucket) * ratio.take(bucket) ** (1.0 / (1.0 + np.exp(-bounded)))
+        inside: NDArray[np.float64] = np.minimum(np.maximum(amount, least.take(bucket)), upper.take(bucket))
         return inside
 
     @cached_property
@@ -173,7 +175,8 @@ class ValueModel:
         table = self._log_means
         position = (np.minimum(np.maximum(location, -_LOCATION_BOUND), _LOCATION_BOUND) + _LOCATION_BOUND) * _PER_UNIT
         index = np.minimum(position.astype(np.intp), table.shape[1] - 2)
-        left, right = table[_EACH, index], table[_EACH, index + 1]
+        place = index + _EACH * table.shape[1]
+        left, right = table.take(place), table.take(place + 1)
         inside = np.exp(left + (position - index) * (right - left))
         total: NDArray[np.float64] = (probabilities * inside).sum(axis=1)
         return total
@@ -208,11 +211,16 @@ def _place_in_mixture(
     probabilities: NDArray[np.float64], levels: NDArray[np.float64]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Find the bucket that holds each quantile of the mixture, and the level within it: (q, 1) in, two (q, n) out."""
-    rows = np.arange(len(probabilities))
     upto = probabilities.cumsum(axis=1)
     below = np.add.reduce(upto < levels[:, :, None], axis=2, dtype=np.intp)
     bucket = np.minimum(below, N_BUCKETS - 1)
-    share = probabilities[rows, bucket]
-    before = upto[rows, bucket] - share
+    place = _flat(bucket)
+    share = probabilities.take(place)
+    before = upto.take(place) - share
     within = np.minimum(np.maximum((levels - before) / np.maximum(share, _TINY), 0.0), 1.0)
     return bucket, within
+
+
+def _flat(bucket: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Positions of buckets (q, n) in an array (n, 5) that is flattened."""
+    return bucket + np.arange(0, N_BUCKETS * bucket.shape[1], N_BUCKETS)
