@@ -152,7 +152,7 @@ def answers_of(predictions: PredictionsLike, options: Options, decision_rule: st
             Answer,
             map(_BUCKETS.__getitem__, predictions.bucket.tolist()),
             repeat(decision_rule),
-            map(Probabilities, *np.round(predictions.probabilities, PROBABILITY_DECIMALS).T.tolist()),
+            map(Probabilities, *predictions.probabilities.round(PROBABILITY_DECIMALS).T.tolist()),
             map(sets.__getitem__, set_index.tolist()),
             _values_of(predictions.values),
             repeat(_EMPTY_LIST),
@@ -170,7 +170,7 @@ def _values_of(values: ValuesLike | None) -> Iterable[Value | None]:
     if values is None:
         return repeat(None)
     parts = (values.p50, values.lower, values.upper, values.mean)
-    return map(Value, *(np.round(part, AMOUNT_DECIMALS).tolist() for part in parts))
+    return map(Value, *np.array(parts).round(AMOUNT_DECIMALS).tolist())
 
 
 _MESSAGES: Final = {
