@@ -235,6 +235,13 @@ class Fitted:
         return (*by_table, *_NUMERIC_FEATURES.values())
 
     @cached_property
+    def municipality_of(self) -> tuple[int, ...]:
+        """By place code, the code of its municipality; `_NONE` for one without, and where a code of `_NONE` points."""
+        lookup = self.vocabularies["municipality"].index.get
+        places = cast("Sequence[tuple[str, str, str]]", self.vocabularies["place"].values)
+        return (*(lookup(_municipality(place), _NONE) for place in places), _NONE, _NONE, _NONE)
+
+    @cached_property
     def gather(self) -> Gather:
         """The tables joined."""
         widths = [len(table.features) for table in self.tables]
@@ -347,7 +354,7 @@ def encode(columns: Columns, fitted: Fitted) -> Encoded:
     """
     raw = _checked(columns)
     found = {name: _encode_field(name, raw[name], fitted.vocabularies[name]) for name in _CODED}
-    found |= _encode_places(raw, fitted.vocabularies)
+    found |= _encode_places(raw, fitted)
     # One array for all fields: a few calls of numpy are most of what a single merchant costs.
     codes = dict(zip(found, np.array([field.codes for field in found.values()], dtype=np.int32), strict=True))
     odd = frozenset(name for name, field in found.items() if field.odd)
@@ -475,16 +482,17 @@ def _encode_field(name: str, values: Sequence[Any], vocabulary: Vocabulary) -> _
     return _Found(codes, odd)
 
 
-def _encode_places(raw: Mapping[str, Sequence[Any]], vocabularies: Mapping[str, Vocabulary]) -> dict[str, _Found]:
+def _encode_places(raw: Mapping[str, Sequence[Any]], fitted: Fitted) -> dict[str, _Found]:
     """Give the codes of both place levels, and those of places whose neighbourhood stands for an unknown one's."""
-    municipalities, places = (_look_up(raw, parts, vocabularies[level]) for level, parts in _PLACES.items())
-    odd = _NONE in municipalities or _NONE in places
+    vocabularies = fitted.vocabularies
+    places = _look_up([raw[part] for part in _PLACES["place"]], vocabularies["place"])
+    # A known place tells its municipality, which spares the second look-up of long texts.
+    municipalities = list(map(fitted.municipality_of.__getitem__, places))
+    odd = _NONE in municipalities
     nearest = places.copy() if odd else places
     if odd:
         by_name, by_place = vocabularies["municipality"].index.get, vocabularies["place"].index.get
-        for row, codes in enumerate(zip(municipalities, places, strict=True)):
-            if _NONE not in codes:
-                continue
+        for row in [row for row, code in enumerate(municipalities) if code == _NONE]:
             key = _place_key(raw, row)
             if key is None:
                 municipalities[row] = places[row] = nearest[row] = MISSING
@@ -499,16 +507,16 @@ def _encode_places(raw: Mapping[str, Sequence[Any]], vocabularies: Mapping[str, 
     }
 
 
-def _look_up(raw: Mapping[str, Sequence[Any]], parts: Sequence[str], vocabulary: Vocabulary) -> list[int]:
+def _look_up(parts: Sequence[Sequence[Any]], vocabulary: Vocabulary) -> list[int]:
     """Give the code of each place as it is spelled, `_NONE` where there is none."""
-    columns = [raw[part] for part in parts]
     try:
-        if len(columns[0]) > _FEW and vocabulary.values:
-            codes: list[int] = vocabulary.find(columns).tolist()
+        if len(parts[0]) > _FEW and vocabulary.values:
+            codes: list[int] = vocabulary.find(parts).tolist()
             return codes
-        return list(map(vocabulary.index.get, zip(*columns, strict=True), repeat(_NONE)))
+        return list(map(vocabulary.index.get, zip(*parts, strict=True), repeat(_NONE)))
     except TypeError as error:
-        raise ContractError(f"{' and '.join(parts)}: every value must be text or null ({error})") from error
+        names = " and ".join(_PLACES["place"])
+        raise ContractError(f"{names}: every value must be text or null ({error})") from error
 
 
 def _nulls(values: Sequence[Any], codes: Codes, code: int, *, odd: bool) -> NDArray[np.bool_]:
