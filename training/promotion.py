@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from app.errors import ArtifactError
 from training.answers import Answers
 from training.gate import GateDecision, gate
-from training.registry import RegistryError, champion, promote, reference, verify_files
+from training.registry import RegistryError, champion, exclusive, place, reference, verify_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,16 +81,18 @@ def promote_if_better(
         RegistryError: no such version, or nothing to compare on.
         ArtifactError: a version is damaged.
     """
-    pointer = champion(models)
-    if pointer is not None and pointer.version == version:
-        return pointer, None
-    try:
-        decision = judge(models, version, config)
-    except (RegistryError, ArtifactError):
-        if not force:
-            raise
-        decision = None
-    passed = decision is not None and decision.passed
-    if decision is not None and not passed and not force:
-        raise GateRefusedError(version, decision)
-    return promote(models, version, forced=not passed), decision
+    # One lock around judging and promoting: two challengers must not both be compared with the same champion.
+    with exclusive(models):
+        pointer = champion(models)
+        if pointer is not None and pointer.version == version:
+            return pointer, None
+        try:
+            decision = judge(models, version, config)
+        except (RegistryError, ArtifactError):
+            if not force:
+                raise
+            decision = None
+        passed = decision is not None and decision.passed
+        if decision is not None and not passed and not force:
+            raise GateRefusedError(version, decision)
+        return place(models, version, forced=not passed), decision

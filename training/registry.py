@@ -129,11 +129,16 @@ def promote(models: Path, version: str, *, forced: bool = False) -> ChampionPoin
         RegistryError: there is no such version.
         ArtifactError: it must not be served.
     """
-    with _locked(models):
-        ref, before = reference(models, version), champion(models)
-        if before is not None and before.version == version:
-            return before
-        return _point(models, ref, before, forced=forced)
+    with exclusive(models):
+        return place(models, version, forced=forced)
+
+
+def place(models: Path, version: str, *, forced: bool) -> ChampionPointer:
+    """Do what `promote` does, for a caller that holds `exclusive` already."""
+    ref, before = reference(models, version), champion(models)
+    if before is not None and before.version == version:
+        return before
+    return _point(models, ref, before, forced=forced)
 
 
 def rollback(models: Path) -> ChampionPointer:
@@ -143,7 +148,7 @@ def rollback(models: Path) -> ChampionPointer:
         RegistryError: there is none.
         ArtifactError: it must not be served.
     """
-    with _locked(models):
+    with exclusive(models):
         before = champion(models)
         if before is None or before.previous is None:
             raise RegistryError(f"{models / CHAMPION_NAME} names no previous champion; promote a version instead.")
@@ -166,8 +171,12 @@ def _point(models: Path, ref: VersionRef, before: ChampionPointer | None, *, for
 
 
 @contextmanager
-def _locked(models: Path) -> Iterator[None]:
-    """Let one process at a time change the pointer."""
+def exclusive(models: Path) -> Iterator[None]:
+    """Let one process at a time decide on the pointer and change it; not to be nested.
+
+    Raises:
+        RegistryError: there is no such directory.
+    """
     if not models.is_dir():
         raise RegistryError(f"--models: {models} is not a directory. Train a version first with `tpv run FILE`.")
     with (models / _LOCK_NAME).open("w") as handle:

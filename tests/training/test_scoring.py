@@ -68,7 +68,7 @@ def test_chunks_and_formats_change_nothing(predictor: Predictor, source: Path, t
         texts = ["label", "set_lower", "set_upper", "warnings", "error"]
         assert table[texts].astype(object).fillna("").equals(tables[0][texts].astype(object).fillna(""))
         left, right = (one.drop(columns=texts).astype(float) for one in (table, tables[0]))
-        pd.testing.assert_frame_equal(left, right, rtol=1e-4, atol=1e-6)
+        pd.testing.assert_frame_equal(left, right, rtol=1e-12, atol=0.0)
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
