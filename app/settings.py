@@ -55,10 +55,10 @@ class Settings(BaseSettings):
         default=30.0, description="Time from a slot to the answer; then 503."
     )
     body_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
-        default=10.0, description="Longest wait for the next piece of a body; then 408."
+        default=8.0, description="Longest wait for the next piece of a body; then 408."
     )
     header_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
-        default=10.0, description="Longest wait for a complete request head; then the connection is closed."
+        default=8.0, description="Longest wait for a complete request head; then the connection is closed."
     )
     keep_alive_seconds: int = Field(default=75, ge=1, description="Idle time of a connection before it is closed.")
     drain_delay_seconds: Annotated[float, Field(ge=0, le=600)] = Field(
