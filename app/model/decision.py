@@ -64,7 +64,7 @@ class DecisionRule:
 
     def choose(self, probabilities: NDArray[np.float64]) -> NDArray[np.int8]:
         """Choose a bucket a row: float64 (n, 5) in, int8 (n,) out."""
-        chosen: NDArray[np.int8] = np.argmax(probabilities @ self.scores, axis=1).astype(np.int8)
+        chosen: NDArray[np.int8] = (probabilities @ self.scores).argmax(axis=1).astype(np.int8)
         return chosen
 
     def to_payload(self) -> dict[str, Any]:

@@ -49,8 +49,9 @@ class Contributions:
 
 def softmax(margins: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probabilities from margins along the last axis."""
-    exponentials = np.exp(margins - margins.max(axis=-1, keepdims=True))
-    probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    # The reductions themselves: the methods of arrays go through Python, which a single merchant notices.
+    exponentials = np.exp(margins - np.maximum.reduce(margins, axis=-1, keepdims=True))
+    probabilities: NDArray[np.float64] = exponentials / np.add.reduce(exponentials, axis=-1, keepdims=True)
     return probabilities
 
 

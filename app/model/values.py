@@ -143,7 +143,7 @@ class ValueModel:
     ) -> NDArray[np.float64]:
         """Quantiles within one bucket a row, never outside it: buckets and levels (q, n) in, BRL (q, n) out."""
         lowest = bucket == 0
-        hurdle = lowest.any()
+        hurdle = np.logical_or.reduce(lowest, axis=None)
         if hurdle:
             is_zero = lowest & (level <= self.zero_share)
             level = np.where(lowest, np.maximum(level - self.zero_share, 0.0) / (1.0 - self.zero_share), level)
@@ -178,7 +178,7 @@ class ValueModel:
         place = index + _EACH * table.shape[1]
         left, right = table.take(place), table.take(place + 1)
         inside = np.exp(left + (position - index) * (right - left))
-        total: NDArray[np.float64] = (probabilities * inside).sum(axis=1)
+        total: NDArray[np.float64] = np.add.reduce(probabilities * inside, axis=1)
         return total
 
     @cached_property
