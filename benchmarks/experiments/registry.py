@@ -56,6 +56,7 @@ _RUNS: Final = View("runs", ("place_density", "place_cluster", "municipality"))
 _DENSITIES: Final = View("densities", ("place_run", "place_cluster", "municipality"))
 _CLUSTERS: Final = View("clusters", ("place_density", "place_run", "municipality"))
 _CLUSTERS_ALONE: Final = View("clusters without position", (*_CLUSTERS.hidden, "place_position"))
+_CLUSTERS_DENSITIES: Final = View("clusters and densities", ("place_run", "municipality"))
 _NO_FREQUENCIES: Final = View(
     "no frequencies",
     (*_PLAIN.hidden, "cnae_fiscal_principal_log", "mcc_log", "subsegmento_log", "place_log"),
@@ -103,6 +104,7 @@ EXPERIMENTS: Final[dict[str, Experiment]] = {
     "densities": _feature("with merchants within 10 to 640 names", _DENSITIES),
     "clusters": _feature("with clusters of one UF, gaps of 2 and 4 names", _CLUSTERS),
     "clusters-alone": _feature("with clusters, without position", _CLUSTERS_ALONE),
+    "clusters-densities": _feature("with clusters and densities", _CLUSTERS_DENSITIES),
     "all-features": _feature("with every feature of the contract", _ALL),
     "uf-frequency": _feature("with the frequency of the UF", _PLAIN, uf_frequency),
     "capital-frequency": _feature("with the frequency and leading digit of the capital", _PLAIN, capital_frequency),
@@ -131,6 +133,9 @@ EXPERIMENTS: Final[dict[str, Experiment]] = {
     "all-columns": _params("colsample 1", replace(BASELINE, colsample_bytree=1.0), 120),
     "eta-.1": _params("eta .1", replace(BASELINE, eta=0.1), 75),
     "eta-.1-lambda-10": _params("eta .1, lambda 10", replace(BASELINE, eta=0.1, reg_lambda=10.0), 85),
+    "eta-.1-depth-5": _params("eta .1, depth 5", replace(BASELINE, eta=0.1, max_depth=5), 90),
+    "eta-.1-all-columns": _params("eta .1, colsample 1", replace(BASELINE, eta=0.1, colsample_bytree=1.0), 60),
+    "eta-.1-subsample-.6": _params("eta .1, subsample .6", replace(BASELINE, eta=0.1, subsample=0.6), 75),
     "deep-gamma": _params("eta .1, depth 8, gamma 1", replace(BASELINE, eta=0.1, max_depth=8, gamma=1.0), 60),
     "tuned": _params("the project's defaults: eta .2, depth 5, lambda 10, colsample 1", _TUNED, 60),
     "bag-clusters": Experiment("ensembles", "five-fold bag, one view", bag(_softprob(_CLUSTERS))),
