@@ -18,6 +18,7 @@ import numpy as np
 import optuna
 import xgboost as xgb
 from optuna.trial import TrialState
+from sqlalchemy.pool import NullPool
 from typing_extensions import override
 
 from app.errors import TPVError
@@ -197,7 +198,8 @@ def open_study(config: TuneConfig, identity: str) -> optuna.Study:
 def _open_study(config: TuneConfig, identity: str) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
-        storage=optuna.storages.RDBStorage(config.storage),
+        # Without a pool no connection outlives its use: a server's are few, and a study's are seldom.
+        storage=optuna.storages.RDBStorage(config.storage, engine_kwargs={"poolclass": NullPool}),
         study_name=config.study,
         direction="minimize",
         load_if_exists=True,

@@ -13,7 +13,7 @@ import pytest
 
 from app.contract.artifact import unpack_array
 from app.contract.buckets import LABELS
-from app.contract.inputs import RAW_BY_NAME, RAW_NAMES
+from app.contract.inputs import RAW_BY_NAME, RAW_NAMES, Kind
 from app.model.predictor import Predictor, load_predictor
 from tests.support.server import ROOT, serve
 from training.fit import take
@@ -101,6 +101,8 @@ def test_command_line_equals_training(
     for name, raw in RAW_BY_NAME.items():
         if raw.categorical:
             frame[name] = [None if value is None else str(value) for value in columns[name]]
+        elif raw.kind in {Kind.FLAG, Kind.COUNT}:
+            frame[name] = frame[name].astype("Int64")
     source, target = tmp_path / f"in.{kind}", tmp_path / f"out.{kind}"
     frame.to_csv(source, index=False) if kind == "csv" else frame.to_parquet(source, index=False)
     done = subprocess.run(
