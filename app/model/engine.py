@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from app.contract.buckets import N_BUCKETS
@@ -50,7 +51,7 @@ class TreeWalker:
     """
 
     def __init__(self, booster: xgb.Booster, outputs: int = N_BUCKETS) -> None:
-        learner = json.loads(bytes(booster.save_raw("json")))["learner"]
+        learner = _described(booster)["learner"]
         try:
             model = learner["gradient_booster"]["model"]
             trees, groups = model["trees"], np.asarray(model["tree_info"])
@@ -107,6 +108,16 @@ class TreeWalker:
         self._leaf.take(node, out=self._leaves, mode="clip")
         sums: NDArray[np.float64] = np.add.accumulate(self._terms, axis=0)[-1].astype(np.float64)
         return sums
+
+
+def _described(booster: xgb.Booster) -> dict[str, Any]:
+    """Give XGBoost's own JSON of a booster, which is most of what loading a model costs."""
+    text = bytes(booster.save_raw("json"))
+    try:
+        described: dict[str, Any] = msgspec.json.decode(text)
+    except msgspec.DecodeError:  # XGBoost writes infinities, which only Python's own decoder reads
+        described = json.loads(text)
+    return described
 
 
 _MAX_DEPTH: Final = 12
