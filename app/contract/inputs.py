@@ -8,12 +8,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from numpy.typing import ArrayLike
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
-Columns: TypeAlias = "Mapping[str, ArrayLike]"
-"""The raw inputs by name, each of length n: plain lists, numpy arrays or pandas columns alike."""
+Columns: TypeAlias = "Mapping[str, ArrayLike | Distinct]"
+"""The raw inputs by name, each of length n: plain lists, numpy arrays, pandas columns or `Distinct` alike."""
 
 TARGET: Final = "stone_tpv_acquirer_total"
 """Monthly TPV in BRL, >= 0; in training data only."""
@@ -23,6 +24,31 @@ UFS: Final = (
     "PB", "PE", "PI", "PR", "RJ", "RN", "RO", "RR", "RS", "SC", "SE", "SP", "TO",
 )  # fmt: skip
 """The 26 states and the federal district."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Distinct:
+    """A column as its distinct values: what is true of a value is found out once, however often it stands there.
+
+    Attributes:
+        values: the distinct values.
+        index: by row, the place of its value among them: shape (n,), none negative.
+    """
+
+    values: list[Any]
+    index: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.index)
+
+    def __getitem__(self, row: int) -> Any:
+        """Value of a row."""
+        return self.values[self.index[row]]
+
+    def __iter__(self) -> Iterator[Any]:
+        """Values of all rows."""
+        return map(self.values.__getitem__, self.index.tolist())
 
 
 class Kind(StrEnum):

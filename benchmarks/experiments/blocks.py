@@ -173,8 +173,7 @@ def _across_folds(describe: Callable[[Sample, Encoded], Floats]) -> Block:
 
 
 def _take(encoded: Encoded, rows: NDArray[np.intp]) -> Encoded:
-    codes = {name: values[rows] for name, values in encoded.codes.items()}
-    return replace(encoded, codes=codes, numbers={name: values[rows] for name, values in encoded.numbers.items()})
+    return replace(encoded, coded=encoded.coded[:, rows], numeric=encoded.numeric[:, rows])
 
 
 def _target(labels: NDArray[np.int64], *, cumulative: bool) -> Floats:
