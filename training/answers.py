@@ -15,7 +15,6 @@ import numpy as np
 from app.contract.artifact import read_bounded
 from app.contract.buckets import N_BUCKETS
 from app.errors import IncompatibleArtifactError
-from training.fit import take
 from training.split import uniform_of
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from app.model.predictor import Predictor
     from training.prepare import Prepared
 
 _KEY_SEED: Final = 0
@@ -49,14 +47,14 @@ class Answers:
     shares: NDArray[np.float64]
 
     @classmethod
-    def of(cls, predictor: Predictor, prepared: Prepared) -> Answers:
-        """Answer the test rows."""
+    def of(cls, probabilities: NDArray[np.float64], prepared: Prepared) -> Answers:
+        """Key the probabilities of the test rows, float64 (n, 5) in their order."""
         rows = prepared.split.test
         learned = np.concatenate([prepared.split.train, prepared.split.validation])
         return cls(
             keys=uniform_of(prepared.frame.iloc[rows], _KEY_SEED),
             labels=prepared.labels[rows],
-            probabilities=predictor.predict(take(prepared.columns, rows)).probabilities,
+            probabilities=probabilities,
             shares=np.bincount(prepared.labels[learned], minlength=N_BUCKETS) / len(learned),
         )
 

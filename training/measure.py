@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from app.model.predictor import Predictor
+    from app.model.predictor import Predictions, Predictor
+    from training.curves import InputContribution
     from training.prepare import Prepared
+    from training.set_metrics import SetReport
+    from training.value_metrics import ValueReport
 
 SET_LEVELS: Final = (0.8, 0.9, 0.95)
 _EXPLAINED_ROWS: Final = 400
@@ -42,9 +45,15 @@ _DEGRADED_ROWS: Final = 5_000
 _QUANTILE_LEVELS: Final = tuple(np.round(np.arange(0.05, 0.96, 0.05), 2).tolist())
 
 
+def answer_test_rows(predictor: Predictor, prepared: Prepared) -> Predictions:
+    """Answer the test rows, once for all that is measured and stored of them."""
+    return predictor.predict(take(prepared.columns, prepared.split.test))
+
+
 def measure(
     predictor: Predictor,
     prepared: Prepared,
+    answers: Predictions,
     *,
     facts: ModelFacts,
     gains: Mapping[str, float] | None,
@@ -56,6 +65,7 @@ def measure(
     Args:
         predictor: verified and ready.
         prepared: the data, split as it was for the fit.
+        answers: as `answer_test_rows` gives them.
         facts: how the version was made.
         gains: total gain by raw input, or None when not known.
         study: the tuning trials.
@@ -63,7 +73,6 @@ def measure(
     """
     rows = prepared.split.test
     labels, columns = prepared.labels[rows], take(prepared.columns, rows)
-    answers = predictor.predict(columns)
     train = np.concatenate([prepared.split.train, prepared.split.validation])
     majority = evaluate(labels, *_majority(predictor, len(rows)))
     logistic = None
@@ -99,11 +108,11 @@ def measure(
         ),
         slices=slices(columns_of(prepared.frame.iloc[rows]), labels, answers.probabilities, answers.bucket),
         sets=tuple(
-            _sets(predictor, columns, labels, level=level, class_conditional=conditional)
+            _sets(predictor, answers, columns, labels, PredictOptions(coverage=level, class_conditional=conditional))
             for conditional in (False, True)
             for level in SET_LEVELS
         ),
-        values=_values(predictor, prepared, columns),
+        values=_values(predictor, prepared, answers, columns),
         robustness=degraded(
             predictor.predict, take(columns, few[:_DEGRADED_ROWS]), labels[few[:_DEGRADED_ROWS]], seed=seed
         ),
@@ -121,27 +130,24 @@ def _majority(predictor: Predictor, rows: int) -> tuple[NDArray[np.float64], NDA
 
 def _sets(
     predictor: Predictor,
+    answers: Predictions,
     columns: Mapping[str, NDArray[Any]],
     labels: NDArray[np.int8],
-    *,
-    level: float,
-    class_conditional: bool,
-) -> Any:
-    options = PredictOptions(coverage=level, class_conditional=class_conditional)
-    answers = predictor.predict(columns, options)
+    options: PredictOptions,
+) -> SetReport:
     return coverage_report(
         labels,
-        answers.set_lower,
-        answers.set_upper,
+        *predictor.prediction_sets(answers.probabilities, answers.bucket, options),
         {"uf": columns["uf"]},
-        level=level,
-        class_conditional=class_conditional,
+        level=options.coverage,
+        class_conditional=options.class_conditional,
     )
 
 
-def _values(predictor: Predictor, prepared: Prepared, columns: Mapping[str, NDArray[Any]]) -> Any:
+def _values(
+    predictor: Predictor, prepared: Prepared, answers: Predictions, columns: Mapping[str, NDArray[Any]]
+) -> ValueReport | None:
     """Amounts are measured only where the data holds real ones."""
-    answers = predictor.predict(columns)
     if answers.values is None or not prepared.amounts_are_real:
         return None
     return value_report(
@@ -151,7 +157,7 @@ def _values(predictor: Predictor, prepared: Prepared, columns: Mapping[str, NDAr
     )
 
 
-def _contributions(predictor: Predictor, columns: Mapping[str, NDArray[Any]]) -> Any:
+def _contributions(predictor: Predictor, columns: Mapping[str, NDArray[Any]]) -> tuple[InputContribution, ...]:
     reasons = predictor.predict(columns, PredictOptions(explain=True)).contributions
     if reasons is None:
         raise AssertionError("reasons were asked for")

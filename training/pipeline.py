@@ -33,7 +33,7 @@ from training.decision import fit_decision
 from training.evaluation import Evaluation, ModelFacts, Trial
 from training.fit import STUDENT, STUDENTS, TEACHER, Classifier, FitSettings, fit_classifier, fits_needed, take
 from training.golden import golden_columns
-from training.measure import measure
+from training.measure import answer_test_rows, measure
 from training.metrics import bucket_shares
 from training.model_card import render_model_card
 from training.prepare import prepare_unsplit
@@ -138,8 +138,8 @@ def train(
     manifest = _manifest(measured, prepared, params, config, teacher_rounds)
     predictor = Predictor(_in_memory(measured, manifest), threads=config.fit.threads)
     facts = _facts(manifest, predictor, measured, prepared)
-    evaluation = measure(predictor, prepared, facts=facts, gains=gains, study=study, seed=config.gate.seed)
-    answers = Answers.of(predictor, prepared)
+    answers = answer_test_rows(predictor, prepared)
+    evaluation = measure(predictor, prepared, answers, facts=facts, gains=gains, study=study, seed=config.gate.seed)
     progress("measured on the test rows")
     served = measured
     if config.fit.refit:
@@ -156,7 +156,7 @@ def train(
             EVALUATION_NAME: json.dumps(evaluation.to_dict(), ensure_ascii=False, indent=1).encode(),
             REPORT_NAME: render_report(evaluation).encode(),
             CARD_NAME: render_model_card(evaluation).encode(),
-            Answers.FILE_NAME: answers.to_bytes(),
+            Answers.FILE_NAME: Answers.of(answers.probabilities, prepared).to_bytes(),
         },
     )
     return Trained(ref, evaluation)
@@ -189,7 +189,8 @@ def evaluate_on(directory: Path, file: Path) -> Evaluation:
         )
     stored = Evaluation.from_dict(json.loads((directory / EVALUATION_NAME).read_text()))
     prepared = prepare_unsplit(file)
-    return measure(predictor, prepared, facts=stored.model, gains=None, seed=manifest.seed)
+    answers = answer_test_rows(predictor, prepared)
+    return measure(predictor, prepared, answers, facts=stored.model, gains=None, seed=manifest.seed)
 
 
 @dataclass(frozen=True)

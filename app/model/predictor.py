@@ -145,18 +145,28 @@ class Predictor:
         matrix = assemble(encoded, self.fitted)
         probabilities = softmax(self.engine.margins(matrix))
         bucket = self.decision.choose(probabilities)
-        first, last = self.sets.intervals(probabilities, options.coverage, class_conditional=options.class_conditional)
+        set_lower, set_upper = self.prediction_sets(probabilities, bucket, options)
         return Predictions(
             probabilities=probabilities,
             bucket=bucket,
-            set_lower=np.minimum(first, bucket),
-            set_upper=np.maximum(last, bucket),
+            set_lower=set_lower,
+            set_upper=set_upper,
             values=None if self.value is None else self.value.predict(matrix, probabilities, bucket),
             warnings=Warnings(encoded.unknown(), encoded.missing()),
             contributions=(
                 explain(self.engine.booster, matrix, bucket, self.fitted.feature_inputs) if options.explain else None
             ),
         )
+
+    def prediction_sets(
+        self, probabilities: NDArray[np.float64], bucket: NDArray[np.int8], options: PredictOptions
+    ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+        """Give the first and last bucket of each set, int8 (n,), from probabilities (n, 5) and the chosen buckets (n,).
+
+        The chosen bucket always lies inside.
+        """
+        first, last = self.sets.intervals(probabilities, options.coverage, class_conditional=options.class_conditional)
+        return np.minimum(first, bucket), np.maximum(last, bucket)
 
     def quantiles(self, columns: Columns, levels: Sequence[float]) -> dict[float, NDArray[np.float64]]:
         """Give quantiles of the amount over all buckets, BRL (n,) by level; empty without a value model.
