@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import shutil
 import signal
 import socket
 import sys
 import tempfile
+import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from typing_extensions import override
 
 from app.errors import SettingsError
 from app.settings import load_settings, prepare_environment
+from app.supervisor import UNJUDGED, Supervisor, exit_cleanly
 
 if TYPE_CHECKING:
     from app.settings import Settings
+    from app.supervisor import Beat
+
+_SPARE_STOP_SECONDS: Final = 5.0
+"""What a worker may take to stop beyond the time for its requests."""
 
 
 def main() -> None:
     """Serve until told to stop; exit 0 then, or 2 with one line on standard error."""
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, exit_cleanly)
     try:
         settings = load_settings()
         _check_files(settings)
@@ -40,18 +52,51 @@ def main() -> None:
 
 
 def _serve(settings: Settings, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    print(f"TPV serves on http://{host}:{port} (API documentation at /docs)", file=sys.stderr, flush=True)  # noqa: T201
+    if settings.workers == 1:
+        _work(settings, listener)
+        return
+    from app.observability import configure_logging  # noqa: PLC0415
+
+    configure_logging(settings.log_level)
+    # Before workers are forked, so that they need not; here, since native libraries read the environment then.
+    for module in ("app.main", "app.http_protocol", "uvloop"):
+        importlib.import_module(module)
+    supervisor = Supervisor(
+        partial(_work, settings, listener),
+        workers=settings.workers,
+        hang_seconds=settings.worker_timeout_seconds,
+        stop_seconds=settings.drain_delay_seconds + settings.drain_seconds + _SPARE_STOP_SECONDS,
+    )
+    sys.exit(supervisor.run())
+
+
+def _work(settings: Settings, listener: socket.socket, beat: Beat = lambda _: None) -> None:
+    """Run one server until it is told to stop."""
     # Imported here: native libraries read the environment when they are loaded.
     import uvicorn  # noqa: PLC0415
-    from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
 
     from app.http_protocol import BoundedProtocol  # noqa: PLC0415
     from app.observability import configure_logging  # noqa: PLC0415
+
+    class Server(uvicorn.Server):
+        """Tells the supervisor that its event loop turns."""
+
+        @override
+        async def on_tick(self, counter: int) -> bool:
+            beat(time.monotonic())
+            return await super().on_tick(counter)
+
+        @override
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            beat(UNJUDGED)
+            await super().shutdown(sockets)
 
     configure_logging(settings.log_level)
     config = uvicorn.Config(
         "app.main:from_environment",
         factory=True,
-        workers=settings.workers,
         loop="uvloop",
         http=BoundedProtocol,
         ws="none",
@@ -63,15 +108,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.drain_seconds,
     )
-    host, port = listener.getsockname()[:2]
-    print(f"TPV serves on http://{host}:{port} (API documentation at /docs)", file=sys.stderr, flush=True)  # noqa: T201
-    if settings.workers > 1:
-        Multiprocess(config, sockets=[listener]).run()
-        return
-    # After a clean stop uvicorn raises the signal again for whoever started it; here a clean stop is exit 0.
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(stop, lambda _signal, _frame: sys.exit(0))
-    uvicorn.Server(config).run(sockets=[listener])
+    Server(config).run(sockets=[listener])
 
 
 def _check_files(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with two bounds it lacks: on the time and on the size of a request head."""
+"""uvicorn's HTTP protocol with bounds it lacks: on the time and size of a request head, and on slow readers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from app.settings import load_settings
 
 MAX_HEAD_BYTES: Final = 64 * 1024
+LEAST_TAKEN_BYTES: Final = 64 * 1024
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 if TYPE_CHECKING:
@@ -19,18 +20,20 @@ if TYPE_CHECKING:
 
 
 @cache
-def _head_seconds() -> float:
-    return load_settings().header_timeout_seconds
+def _times() -> tuple[float, float]:
+    settings = load_settings()
+    return settings.header_timeout_seconds, settings.send_timeout_seconds
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Closes a connection whose request head does not come whole in time, or does not end.
+    """Closes a connection whose request head does not come whole in time or does not end, or whose answer is not taken.
 
     uvicorn times an idle connection only after its first answer, so that a caller who sends a byte now and then, or
-    none at all, would hold a connection for ever.
+    none at all, would hold a connection for ever; so would one who never reads, and with it the memory of an answer.
     """
 
     _head_timer: TimerHandle | None = None
+    _send_timer: TimerHandle | None = None
     _head_bytes: int = 0
     _in_head: bool = True
 
@@ -66,10 +69,39 @@ class BoundedProtocol(HttpToolsProtocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
+        self._stop_send_timer()
         super().connection_lost(exc)
 
+    @override
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._start_send_timer()
+
+    @override
+    def resume_writing(self) -> None:
+        self._stop_send_timer()
+        super().resume_writing()
+
+    def _start_send_timer(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        loop = asyncio.get_running_loop()
+        self._send_timer = loop.call_later(_times()[1], self._close_unread, left)
+
+    def _stop_send_timer(self) -> None:
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None
+
+    def _close_unread(self, before: int) -> None:
+        # Whoever still sends a body may read later: what that can hold is bounded where the body is answered.
+        sending = self.cycle.more_body and not self.transport.is_closing()
+        if sending or before - self.transport.get_write_buffer_size() >= LEAST_TAKEN_BYTES:
+            self._start_send_timer()
+        else:
+            self.transport.abort()
+
     def _start_head_timer(self) -> None:
-        self._head_timer = asyncio.get_running_loop().call_later(_head_seconds(), self._close_late)
+        self._head_timer = asyncio.get_running_loop().call_later(_times()[0], self._close_late)
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:

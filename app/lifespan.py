@@ -1,4 +1,4 @@
-"""Start and stop: load the champion, follow its pointer, drain on SIGTERM."""
+"""Start and stop: load the champion before the first request, follow its pointer, drain on SIGTERM."""
 
 from __future__ import annotations
 
@@ -72,8 +72,11 @@ def make_lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], A
         store = ModelStore(settings.models_dir, _Reporter(metrics, draining), threads=settings.threads)
         answering = Answering(settings, metrics)
         metrics.ready.set(0)
-        watcher = asyncio.create_task(_follow(store, settings.poll_seconds))
-        with _drain_on_sigterm(draining, metrics, settings.drain_delay_seconds):
+        accepting = asyncio.Event()
+        with _drain_on_sigterm(draining, metrics, settings.drain_delay_seconds, accepting):
+            watcher = asyncio.create_task(_follow(store, settings.poll_seconds, accepting))
+            # The listener is bound already: callers wait in its backlog, or are served by another worker.
+            await accepting.wait()
             yield {
                 "settings": settings,
                 "metrics": metrics,
@@ -89,23 +92,27 @@ def make_lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], A
     return lifespan
 
 
-async def _follow(store: ModelStore, seconds: float) -> None:
-    """Keep the store at the champion; requests get a clear 503 until the first one is loaded."""
+async def _follow(store: ModelStore, seconds: float, accepting: asyncio.Event) -> None:
+    """Keep the store at the champion; set `accepting` after the first attempt, whether there was one to load or not."""
     while True:
-        if await asyncio.to_thread(store.refresh):
-            # What a model holds lives as long as it does. Hiding it from the collector took the longest pauses away:
-            # a full collection cost 95 ms.
-            gc.collect()
-            gc.freeze()
+        try:
+            if await asyncio.to_thread(store.refresh):
+                # What a model holds lives as long as it does. Hiding it from the collector took the longest pauses
+                # away: a full collection cost 95 ms.
+                gc.collect()
+                gc.freeze()
+        finally:
+            accepting.set()
         await asyncio.sleep(seconds)
 
 
 @contextmanager
-def _drain_on_sigterm(draining: Draining, metrics: Metrics, delay: float) -> Iterator[None]:
+def _drain_on_sigterm(draining: Draining, metrics: Metrics, delay: float, accepting: asyncio.Event) -> Iterator[None]:
     """Turn readiness off at SIGTERM, and let the server stop `delay` seconds later.
 
     Load balancers need that moment to see the 503 and to send no more. The server's own handler, which stops
-    listening at once, is called after it; a second SIGTERM calls it immediately.
+    listening at once, is called after it; a second SIGTERM calls it immediately, and so does one that comes before
+    anybody was served.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -122,6 +129,10 @@ def _drain_on_sigterm(draining: Draining, metrics: Metrics, delay: float) -> Ite
             stop()
             return
         draining.started = True
+        if not accepting.is_set():
+            stop()
+            loop.call_soon_threadsafe(accepting.set)
+            return
         metrics.ready.set(0)
         loop.call_soon_threadsafe(loop.call_later, delay, stop)
 

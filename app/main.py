@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> ASGIApp:
     app = Intake(
         app,
         paths=frozenset(route.path for route in _HOT_ROUTES),
-        streams=is_streamed,
+        streams=lambda path, content_type: path == predict_route.path and is_streamed(content_type),
         settings=settings,
         metrics=metrics,
         respond=problem_response,

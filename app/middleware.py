@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections import deque
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from starlette.requests import Request
@@ -26,7 +27,7 @@ from app.errors import (
 from app.observability import AccessLog, request_id
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
     from prometheus_client import Counter, Histogram
@@ -218,7 +219,8 @@ class Intake:
     """Lets a bounded number of predict requests in, reads their bodies within limits, and bounds their time.
 
     A request first needs a place in the process, then its whole body, then a slot to be worked on. A body that
-    trickles in therefore holds a place, never a slot.
+    trickles in therefore holds a place, never a slot. A streamed request has a place among the streams, and takes a
+    slot for each piece it computes, from `scope["tpv.slot"]`: streams that trickle keep nobody from an answer.
 
     Args:
         app: the rest of the application.
@@ -226,7 +228,7 @@ class Intake:
         settings: limits and times.
         metrics: in-flight and shed requests.
         respond: makes the answer to an error of a request.
-        streams: tells by its content type whether a body is consumed while it comes.
+        streams: tells by path and content type whether a body is consumed while it comes.
     """
 
     def __init__(
@@ -234,7 +236,7 @@ class Intake:
         app: ASGIApp,
         *,
         paths: frozenset[str],
-        streams: Callable[[bytes], bool],
+        streams: Callable[[str, bytes], bool],
         settings: Settings,
         metrics: Metrics,
         respond: Respond,
@@ -246,6 +248,7 @@ class Intake:
         self._metrics = metrics
         self._respond = respond
         self._inside = 0
+        self._open_streams = 0
         self._working = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
 
@@ -271,20 +274,15 @@ class Intake:
             await self._respond(error, scope)(scope, receive, send)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._streams(scope["path"], _header(scope, b"content-type")):
+            await self._admit_stream(scope, receive, send)
+            return
         if self._inside >= self._settings.concurrency + self._settings.queue:
             self._metrics.shed.labels("overloaded").inc()
             raise OverloadedError("every slot and every place in the queue is taken; try again in a second")
         self._inside += 1
         self._metrics.in_flight.inc()
         try:
-            if self._streams(_header(scope, b"content-type")):
-                # Bounded piece by piece by whoever consumes it, and as long as the caller has rows to send.
-                await self._take_slot()
-                try:
-                    await self.app(scope, receive, send)
-                finally:
-                    self._give_slot()
-                return
             body = await self._read(scope, receive)
             await self._take_slot()
             try:
@@ -299,6 +297,27 @@ class Intake:
         finally:
             self._inside -= 1
             self._metrics.in_flight.dec()
+
+    async def _admit_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._open_streams >= self._settings.streams:
+            self._metrics.shed.labels("overloaded").inc()
+            raise OverloadedError("as many streams as are allowed are open; try again in a second")
+        self._open_streams += 1
+        self._metrics.in_flight.inc()
+        scope["tpv.slot"] = self._slot
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._open_streams -= 1
+            self._metrics.in_flight.dec()
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        await self._take_slot()
+        try:
+            yield
+        finally:
+            self._give_slot()
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
         limit = self._settings.max_body_bytes

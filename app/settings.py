@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     models_dir: Path = Field(default=Path("models"), description="Directory of versions and `champion.json`.")
     workers: int = Field(default=1, ge=1, le=64, description="Server processes.")
+    worker_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=30.0, description="Longest silence of one of several workers; then it is killed and replaced."
+    )
     threads: int = Field(default=1, ge=1, le=64, description="Threads that one large batch may use.")
     batch_workers: int = Field(default=2, ge=1, le=16, description="Large batches computed at once in a process.")
     merged_rows: int = Field(
@@ -51,11 +54,18 @@ class Settings(BaseSettings):
     max_json_depth: int = Field(default=32, ge=5, le=200, description="Nesting of a JSON body.")
     concurrency: int = Field(default=64, ge=1, description="Predict requests worked on at once in a process.")
     queue: int = Field(default=128, ge=0, description="Predict requests that may wait for a slot; more get a 503.")
+    streams: int = Field(
+        default=16, ge=1, description="Open NDJSON streams in a process, beside the above; more get a 503."
+    )
     request_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
         default=30.0, description="Time from a slot to the answer; then 503."
     )
     body_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
-        default=8.0, description="Longest wait for the next piece of a body; then 408."
+        default=8.0, description="Longest wait for a whole body, or for the next row of a stream; then 408."
+    )
+    send_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=20.0,
+        description="Longest wait for a caller to take the next 64 KiB of its answer; then the connection is closed.",
     )
     header_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
         default=8.0, description="Longest wait for a complete request head; then the connection is closed."

@@ -1,4 +1,4 @@
-"""NDJSON answered while it comes: bounded memory for any number of rows."""
+"""NDJSON answered while it comes: bounded memory for any number of rows, and a slot only while rows are computed."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from app.dependencies import headers_of
-from app.errors import BodyTimeoutError, ClientGoneError, InvalidRequestError, TPVError
+from app.errors import BodyTimeoutError, ClientGoneError, InvalidRequestError, OverloadedError, TPVError
 from app.formats.answers import encode_lines
 from app.formats.compression import Inflater
 from app.formats.media import CANONICAL, Format
 from app.formats.ndjson_body import LineSplitter, decode_lines, encode_trailer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
     from starlette.types import Receive, Scope, Send
 
     from app.dependencies import AppState
     from app.formats.request import Options
     from app.model.store import LoadedModel
+
+    Slot: TypeAlias = "Callable[[], AbstractAsyncContextManager[None]]"
 
 _PIECES_AHEAD: Final = 16
 
@@ -58,16 +63,22 @@ class NdjsonStream:
         self._bad = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read, compute and write at the same time."""
+        """Read, compute and write at the same time.
+
+        Whether the caller sends slowly or reads slowly, nothing but this task waits for it: each piece takes a slot
+        from `scope["tpv.slot"]` and gives it back as soon as it is computed.
+        """
+        slot: Slot = scope["tpv.slot"]
         headers = {**headers_of(self._model, None), "content-type": CANONICAL[Format.NDJSON]}
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
         pieces: _Pieces = asyncio.Queue(_PIECES_AHEAD)
-        outbox = _Outbox(self._state["settings"].max_body_bytes)
+        settings = self._state["settings"]
+        outbox = _Outbox(settings.max_body_bytes, settings.send_timeout_seconds)
         reader = asyncio.create_task(self._read(receive, pieces))
         writer = asyncio.create_task(self._write(send, outbox))
         try:
-            trailer = await self._answer(pieces, outbox, writer)
+            trailer = await self._answer(slot, pieces, outbox, writer)
             scope["tpv.rows"] = self._rows
             await outbox.put(trailer)
             outbox.close()
@@ -83,32 +94,38 @@ class NdjsonStream:
         splitter = LineSplitter()
         try:
             more = True
+            loop = asyncio.get_running_loop()
+            until = loop.time() + self._seconds
             while more:
-                async with asyncio.timeout(self._seconds):
+                async with asyncio.timeout_at(until):
                     message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ClientGoneError("the caller hung up while sending the body")
                 for piece in self._inflater.feed(message.get("body", b"")):
-                    if lines := splitter.feed(piece):
+                    # Only a row is progress: bytes and blank lines that drip in would keep a stream open for ever.
+                    if (lines := splitter.feed(piece)) and not lines.isspace():
                         await pieces.put(lines)
+                        until = loop.time() + self._seconds
                 more = message.get("more_body", False)
             self._inflater.finish()
             if rest := splitter.finish():
                 await pieces.put(rest)
             await pieces.put(_End())
         except TimeoutError:
-            await pieces.put(_End(BodyTimeoutError(f"nothing came for {self._seconds:g} s; send the body faster")))
+            await pieces.put(_End(BodyTimeoutError(f"no row came for {self._seconds:g} s; send the body faster")))
         except TPVError as error:
             await pieces.put(_End(error))
 
-    async def _answer(self, pieces: _Pieces, outbox: _Outbox, writer: asyncio.Task[None]) -> bytes:
+    async def _answer(self, slot: Slot, pieces: _Pieces, outbox: _Outbox, writer: asyncio.Task[None]) -> bytes:
         """Compute until the body ends; give the trailer."""
         while True:
             lines, end = await _gather(pieces)
             try:
                 if lines:
-                    await outbox.put(await self._state["answering"].aside(partial(self._work, lines)))
-            except InvalidRequestError as error:
+                    async with slot():
+                        answers = await self._state["answering"].aside(partial(self._work, lines))
+                    await outbox.put(answers)
+            except (InvalidRequestError, OverloadedError) as error:
                 return self._trailer(error)
             if writer.done() or (end and isinstance(end.error, ClientGoneError)):
                 raise ClientGoneError("the caller is gone")
@@ -130,13 +147,10 @@ class NdjsonStream:
     def _trailer(self, error: TPVError | None) -> bytes:
         return encode_trailer(self._rows, self._bad, self._model.ref.version, self._model.ref.model_sha256, error)
 
-    async def _write(self, send: Send, outbox: _Outbox) -> None:
+    @staticmethod
+    async def _write(send: Send, outbox: _Outbox) -> None:
         while (piece := await outbox.get()) is not None:
-            try:
-                async with asyncio.timeout(self._seconds):
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-            except TimeoutError:
-                raise ClientGoneError("the caller stopped reading the answer") from None
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -157,26 +171,42 @@ class _Outbox:
 
     A caller that sends its whole body before it reads would otherwise stop the server, and so itself, as soon as the
     buffers of the connection are full.
+
+    Args:
+        limit: bytes that may wait.
+        seconds: how long `put` waits for room.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, seconds: float) -> None:
         self._limit = limit
+        self._seconds = seconds
         self._bytes = 0
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._room = asyncio.Event()
         self._room.set()
 
     async def put(self, piece: bytes) -> None:
-        await self._room.wait()
+        """Add a piece when there is room.
+
+        Raises:
+            ClientGoneError: the caller takes nothing.
+        """
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._room.wait()
+        except TimeoutError:
+            raise ClientGoneError("the caller does not read the answer") from None
         self._bytes += len(piece)
         if self._bytes >= self._limit:
             self._room.clear()
         self._queue.put_nowait(piece)
 
     def close(self) -> None:
+        """Tell that nothing follows."""
         self._queue.put_nowait(None)
 
     async def get(self) -> bytes | None:
+        """Take a piece; None at the end."""
         piece = await self._queue.get()
         self._bytes -= len(piece or b"")
         if self._bytes < self._limit:

@@ -201,17 +201,9 @@ def test_two_workers_share_port_and_metrics(models: Path) -> None:
 
 
 def _children(server: Server) -> list[int]:
-    """Process ids of the workers: children that are no helper of multiprocessing."""
+    """Process ids of the workers."""
     pid = server.process.pid
-    found = []
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        try:
-            command = Path(f"/proc/{child}/cmdline").read_text()
-        except OSError:
-            continue
-        if "spawn_main" in command:
-            found.append(int(child))
-    return found
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _counted(server: Server) -> float:

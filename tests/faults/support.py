@@ -165,12 +165,7 @@ def send_until_answered(connection: socket.socket, pieces: Iterator[bytes]) -> t
 def workers_of(server: Server) -> list[int]:
     """Process ids of the workers of a supervisor."""
     pid = server.process.pid
-    found = []
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        with suppress(OSError):
-            if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text():
-                found.append(int(child))
-    return found
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def owner_of(server: Server, connection: socket.socket) -> int | None:
