@@ -37,13 +37,6 @@ if TYPE_CHECKING:
     from app.contract.features import Matrix
     from app.contract.inputs import Columns
 
-HARD_SHARE: Final = 0.3
-"""Weight of the true bucket in what a student learns; the teacher's out-of-fold answer has the rest."""
-HIDDEN_SHARE: Final = 0.4
-"""Share of the rows that a student sees a second time with inputs hidden, and the same target."""
-STUDENT: Final = BoosterParams(eta=0.1, max_depth=6, min_child_weight=5.0, subsample=0.8, reg_lambda=3.0)
-STUDENT_ROUNDS: Final = 120
-
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -76,10 +69,33 @@ TEACHER: Final = (
     View("clusters, ordinal", _CLUSTERS, ordinal=True),
     View("no position, ordinal", _NO_POSITION, ordinal=True),
 )
-STUDENTS: Final = (
-    View("clusters", _CLUSTERS),
-    View("densities", _DENSITIES),
-    View("runs", _RUNS),
+
+
+@dataclass(frozen=True, slots=True)
+class Students:
+    """How students learn from a teacher.
+
+    Attributes:
+        views: one student each.
+        params: of every student.
+        rounds: boosting rounds of each.
+        hard_share: weight of the true bucket in what they learn; the teacher's out-of-fold answer has the rest.
+        hidden_share: share of the rows that they see a second time with inputs hidden, and the same target.
+    """
+
+    views: tuple[View, ...]
+    params: BoosterParams
+    rounds: int
+    hard_share: float
+    hidden_share: float
+
+
+STUDENTS: Final = Students(
+    views=(View("clusters", _CLUSTERS), View("densities", _DENSITIES), View("runs", _RUNS)),
+    params=BoosterParams(eta=0.1, max_depth=6, min_child_weight=5.0, subsample=0.8, reg_lambda=3.0),
+    rounds=120,
+    hard_share=0.3,
+    hidden_share=0.4,
 )
 
 
@@ -90,13 +106,11 @@ class Classifier:
     Attributes:
         fitted: vocabularies and tables of the rows it was fitted on.
         booster: UBJSON of the merged students, over all features.
-        rounds: boosting rounds of each student.
         gains: total gain by feature name.
     """
 
     fitted: Fitted
     booster: bytes
-    rounds: int
     gains: dict[str, float]
 
 
@@ -122,9 +136,9 @@ def take(columns: Columns, rows: NDArray[np.integer[Any]]) -> dict[str, NDArray[
     return {name: np.asarray(values)[rows] for name, values in columns.items()}
 
 
-def fits_needed(settings: FitSettings) -> int:
+def fits_needed(folds: int) -> int:
     """How many finished fits `fit_classifier` tells its progress of."""
-    return settings.folds * len(TEACHER) + len(STUDENTS)
+    return folds * len(TEACHER) + len(STUDENTS.views)
 
 
 def fit_classifier(
@@ -135,7 +149,6 @@ def fit_classifier(
     *,
     fold_key: NDArray[np.float64],
     features: Fitted | None = None,
-    rounds: int = STUDENT_ROUNDS,
     progress: Progress = silent,
 ) -> Classifier:
     """Fit teacher and students.
@@ -147,35 +160,58 @@ def fit_classifier(
         settings: folds, rounds, seed, threads.
         fold_key: uniform numbers in [0, 1), (n,), equal for identical merchants, so that no fold leaks into another.
         features: keep these vocabularies and tables instead of fitting them on the rows.
-        rounds: boosting rounds of each student.
         progress: told of each finished fit.
     """
     fold = np.floor(fold_key * settings.folds).astype(np.intp)
     answers = out_of_fold(columns, labels, params, settings, fold=fold, progress=progress)
-    targets = HARD_SHARE * np.eye(N_BUCKETS)[labels] + (1.0 - HARD_SHARE) * answers
+    return fit_students(columns, labels, answers, settings, features=features, progress=progress)
+
+
+def fit_students(
+    columns: Mapping[str, ArrayLike],
+    labels: NDArray[np.integer[Any]],
+    answers: NDArray[np.float64],
+    settings: FitSettings,
+    *,
+    students: Students = STUDENTS,
+    features: Fitted | None = None,
+    progress: Progress = silent,
+) -> Classifier:
+    """Fit students to labels and a teacher's answers, and merge them.
+
+    Args:
+        columns: raw inputs of the rows to learn from, n of them.
+        labels: bucket indices (n,).
+        answers: of the teacher, out of fold, float64 (n, 5).
+        settings: seed and threads.
+        students: how they learn.
+        features: keep these vocabularies and tables instead of fitting them on the rows.
+        progress: told of each finished fit.
+    """
     fitted = fit(columns) if features is None else features
     names = fitted.feature_names
+    targets = students.hard_share * np.eye(N_BUCKETS)[labels] + (1.0 - students.hard_share) * answers
     rng = np.random.default_rng(settings.seed)
-    also = np.sort(rng.permutation(len(labels))[: int(HIDDEN_SHARE * len(labels))])
+    also = np.sort(rng.permutation(len(labels))[: int(students.hidden_share * len(labels))])
     matrix = np.vstack([build_matrix(columns, fitted), build_matrix(hide_inputs(take(columns, also), rng), fitted)])
     targets = np.vstack([targets, targets[also]])
     parts: list[Part] = []
     gains = dict.fromkeys(names, 0.0)
-    for position, view in enumerate(STUDENTS):
+    for position, view in enumerate(students.views):
         visible = view.columns(names)
         booster, intercept = train_student(
             np.ascontiguousarray(matrix[:, visible]),
             targets,
-            STUDENT,
-            rounds=rounds,
+            students.params,
+            rounds=students.rounds,
             seed=settings.seed + position,
             threads=settings.threads,
         )
-        parts.append(Part(booster, visible, 1.0 / len(STUDENTS), intercept=intercept))
+        parts.append(Part(booster, visible, 1.0 / len(students.views), intercept=intercept))
         for name, gain in _gains(booster, visible, names).items():
             gains[name] += gain
         progress(f"fitted student {view.name!r}")
-    return Classifier(fitted, merge(parts, features=len(names)), rounds, gains)
+    return Classifier(fitted, merge(parts, features=len(names)), gains)
 
 
 def out_of_fold(

@@ -31,7 +31,7 @@ from training.answers import Answers
 from training.data_files import data_digest
 from training.decision import fit_decision
 from training.evaluation import Evaluation, ModelFacts, Trial
-from training.fit import STUDENT, STUDENTS, TEACHER, Classifier, FitSettings, fit_classifier, fits_needed, take
+from training.fit import STUDENTS, TEACHER, Classifier, FitSettings, fit_classifier, fits_needed, take
 from training.golden import golden_columns
 from training.measure import answer_test_rows, measure
 from training.metrics import bucket_shares
@@ -79,7 +79,7 @@ class Trained:
 
 def steps_of_training(config: RunConfig) -> int:
     """How many finished steps `train` tells its progress of."""
-    each = fits_needed(FitSettings(config.fit.folds, TEACHER_ROUNDS, config.fit.seed, config.fit.threads)) + 1
+    each = fits_needed(config.fit.folds) + 1
     return each * (2 if config.fit.refit else 1) + 1
 
 
@@ -261,7 +261,7 @@ class _Recipe:
             "protocol": PROTOCOL,
             "features": classifier.fitted.to_payload(),
             "classifier": classifier.booster,
-            "rounds": classifier.rounds,
+            "rounds": STUDENTS.rounds,
             "decision": decision,
             "sets": sets,
             "value": None,
@@ -334,7 +334,7 @@ def _manifest(
         params={
             "booster": params.to_dict(),
             "teacher_rounds": teacher_rounds,
-            "student": STUDENT.to_dict(),
+            "student": STUDENTS.params.to_dict(),
             "student_rounds": payload["rounds"],
             "config": config.model_dump(mode="json", include={"split", "fit", "decision", "value"}),
         },
@@ -360,7 +360,7 @@ def _facts(manifest: Manifest, predictor: Predictor, payload: Payload, prepared:
         )
     return ModelFacts(
         description=(
-            f"One XGBoost booster of {len(STUDENTS)} pooled softprob students, distilled from the out-of-fold "
+            f"One XGBoost booster of {len(STUDENTS.views)} pooled softprob students, distilled from the out-of-fold "
             f"answers of a cross-fitted teacher of {len(TEACHER)} members."
         ),
         decision_rule=manifest.decision_rule,

@@ -9,40 +9,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.contract.buckets import N_BUCKETS
-from app.contract.features import Fitted, Matrix, build_matrix, encode, fit
+from app.contract.features import Matrix, build_matrix, encode, fit
 from app.model.engine import Engine
 from app.model.explain import softmax
 from benchmarks.experiments.blocks import Block, Sample
-from training.boosting import (
-    BoosterParams,
-    Part,
-    merge,
-    ordinal_log_probabilities,
-    train_classifier,
-    train_ordinal,
-    train_student,
-)
-from training.fit import (
-    HARD_SHARE,
-    HIDDEN_SHARE,
-    STUDENT,
-    STUDENT_ROUNDS,
-    STUDENTS,
-    TEACHER,
-    FitSettings,
-    View,
-    fit_classifier,
-    out_of_fold,
-    take,
-)
-from training.hiding import hide_inputs
+from training.boosting import BoosterParams, ordinal_log_probabilities, train_classifier, train_ordinal
+from training.fit import STUDENTS, TEACHER, FitSettings, Students, View, fit_classifier, fit_students, out_of_fold
 from training.pipeline import TEACHER_ROUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.experiments.rows import Rows
+    from training.fit import Classifier
 
 Floats: TypeAlias = NDArray[np.float64]
 Predict: TypeAlias = Callable[[Mapping[str, NDArray[Any]]], Floats]
@@ -103,48 +82,17 @@ def bag(views: Sequence[View], *, params: BoosterParams | None = None, rounds: i
     return learn
 
 
-def students(
-    *,
-    views: Sequence[View] = STUDENTS,
-    teacher: tuple[View, ...] = TEACHER,
-    params: BoosterParams = STUDENT,
-    rounds: int = STUDENT_ROUNDS,
-    hard_share: float = HARD_SHARE,
-    hidden_share: float = HIDDEN_SHARE,
-) -> Fit:
+def students(recipe: Students = STUDENTS, *, teacher: tuple[View, ...] = TEACHER) -> Fit:
     """Students of a teacher's out-of-fold answers; with the defaults it is what `training.fit` makes.
 
     Args:
-        views: one student each.
+        recipe: how they learn.
         teacher: views of the teacher's members.
-        params: of the students.
-        rounds: of each student.
-        hard_share: weight of the true bucket in the target.
-        hidden_share: share of the rows that are seen a second time with inputs hidden.
     """
 
     def learn(rows: Rows) -> Predict:
-        fitted = fit(rows.columns)
-        targets = hard_share * np.eye(N_BUCKETS)[rows.labels] + (1.0 - hard_share) * _answers(rows, teacher)
-        rng = np.random.default_rng(rows.seed)
-        also = np.sort(rng.permutation(len(targets))[: int(hidden_share * len(targets))])
-        matrix = build_matrix(rows.columns, fitted)
-        if len(also):
-            matrix = np.vstack([matrix, build_matrix(hide_inputs(take(rows.columns, also), rng), fitted)])
-            targets = np.vstack([targets, targets[also]])
-        parts = []
-        for position, view in enumerate(views):
-            visible = view.columns(fitted.feature_names)
-            booster, intercept = train_student(
-                np.ascontiguousarray(matrix[:, visible]),
-                targets,
-                params,
-                rounds=rounds,
-                seed=rows.seed + position,
-                threads=rows.threads,
-            )
-            parts.append(Part(booster, visible, 1.0 / len(views), intercept=intercept))
-        return _served(merge(parts, features=len(fitted.feature_names)), fitted)
+        answers = _answers(rows, teacher)
+        return _served(fit_students(rows.columns, rows.labels, answers, _settings(rows), students=recipe))
 
     return learn
 
@@ -154,8 +102,7 @@ def tuned(params: BoosterParams, teacher_rounds: int) -> Fit:
 
     def learn(rows: Rows) -> Predict:
         settings = _settings(rows, teacher_rounds)
-        classifier = fit_classifier(rows.columns, rows.labels, params, settings, fold_key=rows.fold_key)
-        return _served(classifier.booster, classifier.fitted)
+        return _served(fit_classifier(rows.columns, rows.labels, params, settings, fold_key=rows.fold_key))
 
     return learn
 
@@ -166,9 +113,9 @@ def project(rows: Rows) -> Predict:
     return tuned(BoosterParams(), TEACHER_ROUNDS)(rows)
 
 
-def _served(booster: bytes, fitted: Fitted) -> Predict:
-    engine = Engine(booster, features=len(fitted.feature_names))
-    return lambda columns: softmax(engine.margins_of_many(build_matrix(columns, fitted)))
+def _served(classifier: Classifier) -> Predict:
+    engine = Engine(classifier.booster, features=len(classifier.fitted.feature_names))
+    return lambda columns: softmax(engine.margins_of_many(build_matrix(columns, classifier.fitted)))
 
 
 def _settings(rows: Rows, teacher_rounds: int = TEACHER_ROUNDS) -> FitSettings:

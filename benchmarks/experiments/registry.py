@@ -19,7 +19,7 @@ from benchmarks.experiments.blocks import (
 from benchmarks.experiments.models import BASELINE, Fit, bag, project, single, students
 from benchmarks.experiments.rules import Decide, Score, class_weights, cumulative_scores, project_rule
 from training.boosting import BoosterParams
-from training.fit import STUDENT, STUDENTS, TEACHER, View
+from training.fit import STUDENTS, TEACHER, View
 
 if TYPE_CHECKING:
     from benchmarks.experiments.blocks import Block
@@ -149,22 +149,28 @@ EXPERIMENTS: Final[dict[str, Experiment]] = {
     "ordinal-single": Experiment(
         "ordinal", "one member as thresholds", single(view=replace(_CLUSTERS, ordinal=True), params=_TUNED, rounds=60)
     ),
-    "student-1": Experiment("distillation", "one student", students(views=STUDENTS[:1])),
-    "student-2": Experiment("distillation", "two students", students(views=STUDENTS[:2])),
+    "student-1": Experiment("distillation", "one student", students(replace(STUDENTS, views=STUDENTS.views[:1]))),
+    "student-2": Experiment("distillation", "two students", students(replace(STUDENTS, views=STUDENTS.views[:2]))),
     "student-3": Experiment("distillation", "three students: the project's", students()),
     "student-softprob": Experiment(
         "distillation", "three students of a teacher without thresholds", students(teacher=_softprob(*TEACHER))
     ),
-    "alpha-0": Experiment("distillation", "teacher's answers alone", students(hard_share=0.0)),
-    "alpha-.45": Experiment("distillation", "label .45", students(hard_share=0.45)),
-    "alpha-.6": Experiment("distillation", "label .6", students(hard_share=0.6)),
-    "alpha-1": Experiment("distillation", "labels alone, no teacher", students(hard_share=1.0)),
-    "student-depth-5": Experiment("distillation", "depth 5", students(params=replace(STUDENT, max_depth=5))),
-    "student-depth-7": Experiment("distillation", "depth 7", students(params=replace(STUDENT, max_depth=7))),
-    "student-rounds-80": Experiment("distillation", "80 rounds", students(rounds=80)),
-    "student-rounds-180": Experiment("distillation", "180 rounds", students(rounds=180)),
-    "hidden-0": Experiment("nulls", "students never see a null", students(hidden_share=0.0)),
-    "hidden-.15": Experiment("nulls", "15 % of the rows a second time with nulls", students(hidden_share=0.15)),
+    "alpha-0": Experiment("distillation", "teacher's answers alone", students(replace(STUDENTS, hard_share=0.0))),
+    "alpha-.45": Experiment("distillation", "label .45", students(replace(STUDENTS, hard_share=0.45))),
+    "alpha-.6": Experiment("distillation", "label .6", students(replace(STUDENTS, hard_share=0.6))),
+    "alpha-1": Experiment("distillation", "labels alone, no teacher", students(replace(STUDENTS, hard_share=1.0))),
+    "student-depth-5": Experiment(
+        "distillation", "depth 5", students(replace(STUDENTS, params=replace(STUDENTS.params, max_depth=5)))
+    ),
+    "student-depth-7": Experiment(
+        "distillation", "depth 7", students(replace(STUDENTS, params=replace(STUDENTS.params, max_depth=7)))
+    ),
+    "student-rounds-80": Experiment("distillation", "80 rounds", students(replace(STUDENTS, rounds=80))),
+    "student-rounds-180": Experiment("distillation", "180 rounds", students(replace(STUDENTS, rounds=180))),
+    "hidden-0": Experiment("nulls", "students never see a null", students(replace(STUDENTS, hidden_share=0.0))),
+    "hidden-.15": Experiment(
+        "nulls", "15 % of the rows a second time with nulls", students(replace(STUDENTS, hidden_share=0.15))
+    ),
     "rule-argmax": Experiment("decision", "project, most probable bucket", project, project_rule("argmax")),
     "rule-weights": Experiment("decision", "project, class weights by coordinate ascent", project, class_weights),
     "rule-macro": Experiment("decision", "project, rule for macro F1", project, project_rule("macro_f1")),

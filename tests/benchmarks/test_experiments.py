@@ -62,6 +62,14 @@ def test_three_students_are_what_training_fits() -> None:
     np.testing.assert_allclose(students()(rows)(asked), project(rows)(asked), atol=1e-7)
 
 
+def test_students_may_see_no_null() -> None:
+    """Without rows that are seen a second time, students learn from the rows alone, and answer otherwise."""
+    rows, asked = side(1, 300), side(2, 50).columns
+    answers = EXPERIMENTS["hidden-0"].fit(rows)(asked)
+    np.testing.assert_allclose(answers.sum(axis=1), 1.0)
+    assert np.abs(answers - project(rows)(asked)).max() > 1e-3
+
+
 @pytest.mark.parametrize("name", [name for name, tried in EXPERIMENTS.items() if tried.group == "features"])
 def test_every_feature_experiment_learns(bench: Bench, name: str) -> None:
     """Each feature experiment beats guessing and is not the baseline."""
