@@ -182,14 +182,16 @@ def _target(labels: NDArray[np.int64], *, cumulative: bool) -> Floats:
     return labels[:, None].astype(np.float64)
 
 
-def _sums(codes: NDArray[np.int32], values: Floats, asked: NDArray[np.int32]) -> tuple[Floats, Floats]:
+def _sums(
+    codes: NDArray[np.signedinteger[Any]], values: Floats, asked: NDArray[np.signedinteger[Any]]
+) -> tuple[Floats, Floats]:
     """Sum of values and number of rows of each code, by shifted code, with room for the codes that will be asked."""
     size = int(max(codes.max(initial=0), asked.max(initial=0))) + 1 + _SHIFT
     total = np.column_stack([np.bincount(codes + _SHIFT, weights=column, minlength=size) for column in values.T])
     return total.astype(np.float64), np.bincount(codes + _SHIFT, minlength=size).astype(np.float64)
 
 
-def _shrunk(total: Floats, count: Floats, codes: NDArray[np.int32], weight: float) -> Floats:
+def _shrunk(total: Floats, count: Floats, codes: NDArray[np.signedinteger[Any]], weight: float) -> Floats:
     position = codes + _SHIFT
     shrunk: Floats = total[position] / (count[position] + weight)[:, None]
     return shrunk
