@@ -23,8 +23,9 @@ from app.observability import Metrics
 from app.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from app.contract.inputs import Column
     from app.formats.request import DecodedRequest, Options
     from app.model.predictor import Predictions
 
@@ -105,14 +106,14 @@ class Answering:
         if request.options.reasons and request.rows > limit:
             raise TooManyRowsError(f"{request.rows} rows with reasons, at most {limit} are taken; split the request")
 
-    def _compute_few(self, key: AnswerKey, columns: dict[str, list[Any]]) -> Sequence[Any]:
+    def _compute_few(self, key: AnswerKey, columns: Mapping[str, Column]) -> Sequence[Any]:
         return self._compute(key, columns, many=False)
 
-    def _compute(self, key: AnswerKey, columns: dict[str, list[Any]], *, many: bool) -> list[Any]:
+    def _compute(self, key: AnswerKey, columns: Mapping[str, Column], *, many: bool) -> list[Any]:
         predictions = self._predict(key, columns, many=many)
         return answers_of(predictions, key.options, key.model.predictor.decision.rule)
 
-    def _predict(self, key: AnswerKey, columns: dict[str, list[Any]], *, many: bool) -> Predictions:
+    def _predict(self, key: AnswerKey, columns: Mapping[str, Column], *, many: bool) -> Predictions:
         options = key.options
         wanted = PredictOptions(options.coverage, options.class_conditional, bool(options.reasons))
         if many:

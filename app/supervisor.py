@@ -72,13 +72,14 @@ class Supervisor:
         # Shared with every process that is forked, and written without a lock: each worker has a number of its own.
         self._beats = memoryview(mmap.mmap(-1, 8 * workers)).cast("d")
         self._told = 0
+        self._served = False
         self._woken, self._waker = socket.socketpair()
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; give the exit status.
 
-        It is 0 when every worker stopped by itself, 1 when one had to be killed, and `STARTUP_FAILURE` when the
-        application cannot be started at all.
+        It is 0 when every worker stopped by itself, 1 when one had to be killed, and `STARTUP_FAILURE` when one could
+        not start before any had served.
         """
         # The signal itself wakes the loop below, wherever that is; the handler alone could come a moment too late.
         for end in (self._woken, self._waker):
@@ -92,7 +93,7 @@ class Supervisor:
         while not self._told:
             for number, place in enumerate(self._places):
                 if self._needs_worker(number, place):
-                    if place.worker is not None and place.worker.exitcode == STARTUP_FAILURE:
+                    if not self._served and place.worker is not None and place.worker.exitcode == STARTUP_FAILURE:
                         _logger.error("a worker could not start, so none can")
                         self._stop()
                         return STARTUP_FAILURE
@@ -115,6 +116,7 @@ class Supervisor:
         now = time.monotonic()
         worker = place.worker
         if worker is not None and worker.exitcode is None:
+            self._served |= self._beats[number] < UNJUDGED
             if now - self._beats[number] <= self._hang_seconds:
                 return False
             _logger.error("worker hangs", extra={"worker": worker.pid, "seconds": self._hang_seconds})

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.contract.artifact import pack_array, unpack_array
-from app.contract.inputs import RAW_INPUTS, RAW_NAMES, Columns, Distinct, Kind, canonical_text, is_missing
+from app.contract.inputs import RAW_INPUTS, RAW_NAMES, Column, Columns, Distinct, Kind, canonical_text, is_missing
 from app.contract.places import POSITION, neighbourhood
 from app.errors import ContractError, IncompatibleArtifactError
 
@@ -67,7 +67,6 @@ _FEW: Final = 64
 
 Category: TypeAlias = str | tuple[str, ...]
 Codes: TypeAlias = NDArray[np.intp]
-Column: TypeAlias = list[Any] | Distinct
 Matrix: TypeAlias = NDArray[np.float32]
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+import numpy as np
 
-    import numpy as np
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
 Columns: TypeAlias = "Mapping[str, ArrayLike | Distinct]"
 """The raw inputs by name, each of length n: plain lists, numpy arrays, pandas columns or `Distinct` alike."""
+
+Column: TypeAlias = "list[Any] | Distinct"
+"""The values of a raw input, None where null."""
 
 TARGET: Final = "stone_tpv_acquirer_total"
 """Monthly TPV in BRL, >= 0; in training data only."""
@@ -37,6 +43,13 @@ class Distinct:
 
     values: list[Any]
     index: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Distinct:
+        """Find the distinct values of a column of texts."""
+        places: defaultdict[str, int] = defaultdict(count().__next__)
+        index = np.fromiter(map(places.__getitem__, texts), dtype=np.int32, count=len(texts))
+        return cls(list(places), index)
 
     def __len__(self) -> int:
         """Number of rows."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from app.contract.inputs import RAW_BY_NAME, Kind
+from app.contract.inputs import RAW_BY_NAME, Distinct, Kind
 from app.formats.table_reader import read_table
 from app.formats.tables import check_header, request_of_columns
 
@@ -31,17 +31,16 @@ def decode_arrow(body: bytes, options: Options, *, parquet: bool, max_rows: int)
         InvalidRequestError: columns are wrong, or a row is and the options say `fail`.
         TooManyRowsError: more than `max_rows` rows.
     """
-    names, values = read_table(body, parquet=parquet, max_rows=max_rows)
+    names, read = read_table(body, parquet=parquet, max_rows=max_rows)
     check_header(names)
-    columns = {name: _plain(name, column) for name, column in zip(names, values, strict=True)}
-    return request_of_columns(columns, len(values[0]), options)
+    columns = {name: _plain(name, column) for name, column in zip(names, read, strict=True)}
+    return request_of_columns(columns, len(read[0]), options)
 
 
-def _plain(name: str, values: list[Any]) -> list[Any]:
-    if float not in set(map(type, values)):
-        return values
-    integral = name in RAW_BY_NAME and RAW_BY_NAME[name].kind in _INTEGRAL
-    return [_number(value, integral=integral) if type(value) is float else value for value in values]
+def _plain(name: str, column: Distinct) -> Distinct:
+    integral = RAW_BY_NAME[name].kind in _INTEGRAL
+    values = [_number(value, integral=integral) if type(value) is float else value for value in column.values]
+    return Distinct(values, column.index)
 
 
 def _number(value: float, *, integral: bool) -> float | int | None:

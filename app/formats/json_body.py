@@ -101,16 +101,17 @@ def decode_json(body: bytes, options: Options = DEFAULT_OPTIONS, *, max_rows: in
 def _fast_single(body: bytes, options: Options) -> DecodedRequest | None:
     row = _row_decoder.decode(body)
     columns = {name: [getattr(row, name)] for name in RAW_NAMES}
-    return _vouched(body, DecodedRequest(columns, 1, options, single=True), keys=0)
+    return DecodedRequest(columns, 1, options, single=True) if _vouched(body, columns, keys=0) else None
 
 
 def _fast_batch(body: bytes, options: Options) -> DecodedRequest | None:
     batch = _batch_decoder.decode(body)
-    if batch.options is UNSET:
-        return _vouched(body, _columns(batch.instances, options), keys=1)
-    # How many options were given is not kept by the decoder; their own keys are few, so they are read again.
-    given = msgspec.json.decode(body, type=_OptionsOnly).options
-    return _vouched(body, _columns(batch.instances, batch.options), keys=2 + len(given))
+    keys = 1
+    if batch.options is not UNSET:
+        # How many options were given is not kept by the decoder; their own keys are few, so they are read again.
+        keys += 1 + len(msgspec.json.decode(body, type=_OptionsOnly).options)
+        options = batch.options
+    return _request_of(body, batch.instances, options, keys)
 
 
 def fast_rows(lines: bytes, count: int, options: Options) -> DecodedRequest | None:
@@ -120,31 +121,32 @@ def fast_rows(lines: bytes, count: int, options: Options) -> DecodedRequest | No
         msgspec.DecodeError: a line is wrong.
     """
     rows = _row_decoder.decode_lines(lines)
-    return _vouched(lines, _columns(rows, options), keys=0) if len(rows) == count else None
+    return _request_of(lines, rows, options, keys=0) if len(rows) == count else None
 
 
-def _columns(rows: list[Any], options: Options) -> DecodedRequest:
-    return DecodedRequest({name: list(map(get, rows)) for name, get in _GETTERS.items()}, len(rows), options)
+def _request_of(body: bytes, rows: list[Any], options: Options, keys: int) -> DecodedRequest | None:
+    columns = {name: list(map(get, rows)) for name, get in _GETTERS.items()}
+    return DecodedRequest(columns, len(rows), options) if _vouched(body, columns, keys) else None
 
 
 class _OptionsOnly(msgspec.Struct):
     options: dict[str, Any]
 
 
-def _vouched(body: bytes, decoded: DecodedRequest, keys: int) -> DecodedRequest | None:
-    """Give the request back if no key can have been given twice and no text holds NUL, else None.
+def _vouched(body: bytes, columns: dict[str, list[Any]], keys: int) -> bool:
+    """Tell that no key can have been given twice and that no text holds NUL; make null of what was left out.
 
     Each key of the body is followed by one colon, and a decoded row tells how many different keys it had; as many
     colons as keys therefore prove that none was repeated. Colons within text only make the count too high.
     """
-    keys += decoded.rows * _REQUIRED
+    keys += len(columns["uf"]) * _REQUIRED
     for name in _OPTIONAL:
-        column = decoded.columns[name]
+        column = columns[name]
         absent = column.count(UNSET)
-        keys += decoded.rows - absent
+        keys += len(column) - absent
         if absent:
-            decoded.columns[name] = [None if value is UNSET else value for value in column]
-    return decoded if body.count(b":") == keys and _NUL_ESCAPE not in body else None
+            columns[name] = [None if value is UNSET else value for value in column]
+    return body.count(b":") == keys and _NUL_ESCAPE not in body
 
 
 class _Repeated(dict[str, Any]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -11,6 +11,9 @@ from msgspec import Meta
 from app.contract.inputs import RAW_INPUTS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.contract.inputs import Column
     from app.errors import FieldProblem
 
 MIN_COVERAGE: Final = 0.5
@@ -47,14 +50,14 @@ class DecodedRequest:
     """A request as columns.
 
     Attributes:
-        columns: the raw inputs of the good rows, each a list in the order of the request.
+        columns: the raw inputs of the good rows, in the order of the request.
         rows: rows in the request, good and bad.
         options: how to answer.
         errors: problems of each bad row, by its position in the request.
         single: whether the request was one bare merchant and not a list.
     """
 
-    columns: dict[str, list[Any]]
+    columns: Mapping[str, Column]
     rows: int
     options: Options = DEFAULT_OPTIONS
     errors: dict[int, list[FieldProblem]] = field(default_factory=dict)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 
-_UNPAIRED_OR_NUL: Final = re.compile("[\x00\ud800-\udfff]")
+UNPAIRED_OR_NUL: Final = re.compile("[\x00\ud800-\udfff]")
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _UFS: Final = frozenset(UFS)
 
@@ -43,7 +43,7 @@ def text_problem(value: str, pointer: str, maximum: int) -> FieldProblem | None:
         return FieldProblem(pointer, "empty_text", "must not be empty text; send null when it is not known")
     if len(value) > maximum:
         return FieldProblem(pointer, "too_long", f"must have at most {maximum} characters")
-    if _UNPAIRED_OR_NUL.search(value):
+    if UNPAIRED_OR_NUL.search(value):
         return FieldProblem(pointer, "invalid_text", "must not contain NUL or unpaired surrogates; remove them")
     return None
 

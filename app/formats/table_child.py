@@ -3,7 +3,7 @@
 The Rust reader aborts the whole process on some damaged bodies, where a panic crosses its C interface. Here that ends a
 process that holds nothing else. It imports nothing of the application: it is run by its path.
 
-Protocol on standard input and output: `HEADER` and a body in, `REPLY` and a msgpack pair (names, columns) out.
+Protocol on standard input and output: `HEADER` and a body in, `REPLY` and a msgpack pair of `read` out.
 """
 
 from __future__ import annotations
@@ -26,29 +26,48 @@ MEMORY_BYTES: Final = 2 * 1024**3
 _PLAIN: Final = {int, float, str, bool, type(None)}
 
 
-def read(body: bytes, *, parquet: bool, max_rows: int) -> tuple[list[str], list[list[Any]]] | None:
-    """Read a table as names and columns; None when it has more rows than allowed."""
-    from arro3 import io as arro3_io  # noqa: PLC0415 - after the limits are set
+def read(body: bytes, *, parquet: bool, max_rows: int) -> tuple[list[str], list[tuple[list[Any], bytes]]] | None:
+    """Read a table as names and columns; None when it has more rows than allowed.
+
+    A column is its distinct values and, by row, the place of its value among them as int32.
+    """
+    # After the limits are set.
+    from arro3 import core  # noqa: PLC0415
+    from arro3 import io as arro3_io  # noqa: PLC0415
 
     reader = (arro3_io.read_parquet if parquet else arro3_io.read_ipc_stream)(io.BytesIO(body))
-    names = list(reader.schema.names)
-    columns: list[list[Any]] = [[] for _ in names]
+    schema = reader.schema
+    batches = []
     rows = 0
     for batch in reader:
         rows += batch.num_rows
         if rows > max_rows:
             return None
-        for position, values in enumerate(columns):
-            values.extend(_values(batch.column(position)))
-    return names, columns
+        batches.append(batch)
+    table = core.Table.from_batches(batches, schema=schema)
+    return list(schema.names), [_distinct(table.column(place).combine_chunks()) for place in range(len(schema.names))]
 
 
-def _values(column: Any) -> list[Any]:
-    if column.null_count == 0 and str(column.type).startswith(("arro3.core.DataType<Int", "arro3.core.DataType<Float")):
-        # Ten times faster than one value at a time.
-        numbers: list[Any] = column.to_numpy().tolist()
-        return numbers
-    values: list[Any] = column.to_pylist()
+def _distinct(column: Any) -> tuple[list[Any], bytes]:
+    import numpy as np  # noqa: PLC0415 - after the limits are set
+    from arro3.core import DataType, dictionary_dictionary, dictionary_indices  # noqa: PLC0415
+
+    try:
+        packed = column.cast(DataType.dictionary(DataType.int32(), column.type))
+    except Exception:  # noqa: BLE001 - it names no narrower type for what cannot be packed
+        return _plain(column.to_pylist()), np.arange(len(column), dtype=np.int32).tobytes()
+    values, places = dictionary_dictionary(packed).to_pylist(), dictionary_indices(packed)
+    if places.null_count:
+        index = np.array([len(values) if place is None else place for place in places.to_pylist()], dtype=np.int32)
+        values.append(None)
+    else:
+        index = places.to_numpy()
+    if len(index) and not 0 <= index.min() <= index.max() < len(values):
+        raise ValueError("a dictionary index points nowhere")
+    return _plain(values), index.tobytes()
+
+
+def _plain(values: list[Any]) -> list[Any]:
     if set(map(type, values)) <= _PLAIN:
         return values
     # No input has such a type: a value that every rule refuses stands for it.

@@ -11,18 +11,20 @@ from queue import Empty, LifoQueue
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
+from app.contract.inputs import Distinct
 from app.errors import MalformedBodyError, TooManyRowsError
 from app.formats.table_child import HEADER, READ, REPLY, TOO_MANY
 
 _CHILD: Final = Path(__file__).with_name("table_child.py")
 _SECONDS: Final = 20.0
 """Longest time for one body; then the helper is killed."""
-_decoder: Final = msgspec.msgpack.Decoder(tuple[list[str], list[list[Any]]])
+_decoder: Final = msgspec.msgpack.Decoder(tuple[list[str], list[tuple[list[Any], bytes]]])
 _idle: Final[LifoQueue[subprocess.Popen[bytes]]] = LifoQueue()
 
 
-def read_table(body: bytes, *, parquet: bool, max_rows: int) -> tuple[list[str], list[list[Any]]]:
+def read_table(body: bytes, *, parquet: bool, max_rows: int) -> tuple[list[str], list[Distinct]]:
     """Read names and columns of an Arrow IPC stream or of a Parquet file. Safe for several threads at once.
 
     Helpers start when they are first needed, as many as there are threads that read at the same time, and stay.
@@ -45,7 +47,8 @@ def read_table(body: bytes, *, parquet: bool, max_rows: int) -> tuple[list[str],
     if status != READ:
         kind = "a Parquet file" if parquet else "an Arrow IPC stream"
         raise MalformedBodyError(f"the body cannot be read as {kind}; write it again")
-    return _decoder.decode(payload)
+    names, columns = _decoder.decode(payload)
+    return names, [Distinct(values, np.frombuffer(index, dtype=np.int32)) for values, index in columns]
 
 
 def _start() -> subprocess.Popen[bytes]:

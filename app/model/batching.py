@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from app.contract.inputs import RAW_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
+
+    from app.contract.inputs import Column
 
 K = TypeVar("K", bound="Hashable")
 T = TypeVar("T")
@@ -19,7 +21,7 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class _Job(Generic[K, T]):
     key: K
-    columns: dict[str, list[Any]]
+    columns: Mapping[str, Column]
     rows: int
     future: asyncio.Future[Sequence[T]]
 
@@ -38,12 +40,12 @@ class Batcher(Generic[K, T]):
         max_rows: most rows merged into one call.
     """
 
-    def __init__(self, compute: Callable[[K, dict[str, list[Any]]], Sequence[T]], max_rows: int) -> None:
+    def __init__(self, compute: Callable[[K, Mapping[str, Column]], Sequence[T]], max_rows: int) -> None:
         self._compute = compute
         self._max_rows = max_rows
         self._waiting: deque[_Job[K, T]] = deque()
 
-    def submit(self, key: K, columns: dict[str, list[Any]], rows: int) -> asyncio.Future[Sequence[T]]:
+    def submit(self, key: K, columns: Mapping[str, Column], rows: int) -> asyncio.Future[Sequence[T]]:
         """Queue rows; cancel the future to give them up before they are computed."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Sequence[T]] = loop.create_future()
@@ -88,7 +90,7 @@ class Batcher(Generic[K, T]):
             start += job.rows
 
 
-def _merged(group: list[_Job[K, T]]) -> dict[str, list[Any]]:
+def _merged(group: list[_Job[K, T]]) -> Mapping[str, Column]:
     if len(group) == 1:
         return group[0].columns
     return {name: [value for job in group for value in job.columns[name]] for name in RAW_NAMES}

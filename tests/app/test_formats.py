@@ -217,9 +217,32 @@ def test_hostile_numbers_in_csv(client: httpx.Client) -> None:
     for text in ("nan", "inf", "1_000", " 1", "١", "0x10", "1e999", "+5"):
         row = ROWS[0] | {"capital_social": text}
         assert post(client, as_csv([row]), "text/csv").headers["x-row-errors"] == "1", text
-    for text in ("1.0", "true", "9" * 5000, " 1"):
+    for text in ("1.5", "1.00", "1e0", ".0", "true", "9" * 5000, " 1"):
         row = ROWS[0] | {"total_estab": text}
         assert post(client, as_csv([row]), "text/csv").headers["x-row-errors"] == "1", text
+
+
+def test_integers_written_as_fractions_in_csv(client: httpx.Client) -> None:
+    """Pandas writes a column of integers with a null among them as 1.0: the same merchants, the same answer."""
+    integers = [name for name, value in ROWS[0].items() if type(value) is int]
+    fractions = [row | {name: f"{row[name]}.0" for name in integers} for row in ROWS]
+    assert {"mei", "total_estab", "mcc"} <= set(integers)
+    assert post(client, as_csv(fractions), "text/csv").content == post(client, as_csv(ROWS), "text/csv").content
+
+
+def test_quoted_and_plain_csv_are_the_same(client: httpx.Client) -> None:
+    """Quotes, CRLF, blank lines and columns in another order change nothing."""
+    plain = as_csv(ROWS)
+    header, *lines = plain.decode().splitlines()
+    quoted = [",".join(f'"{cell}"' if cell else "" for cell in line.split(",")) for line in lines]
+    expected = post(client, plain, "text/csv")
+    assert expected.status_code == 200
+    for body in (
+        "\r\n".join([header, *quoted]),
+        "\n\n".join([header, *lines]) + "\n\n",
+        "\r\n".join(",".join(reversed(line.split(","))) for line in [header, *lines]),
+    ):
+        assert post(client, body.encode(), "text/csv").content == expected.content
 
 
 @pytest.mark.parametrize(
