@@ -13,7 +13,7 @@ from app.contract.buckets import N_BUCKETS
 from app.model.explain import softmax
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -86,7 +86,7 @@ def train_classifier(
     train = xgb.QuantileDMatrix(matrix, labels, max_bin=params.max_bin, nthread=threads)
     history: dict[str, dict[str, list[float]]] = {}
     booster = xgb.train(
-        {**_CLASSIFIER, **params.to_dict(), "seed": seed, "nthread": threads, "tree_method": "hist"},
+        _settings(_CLASSIFIER, params, seed, threads),
         train,
         rounds,
         evals=_evals(train, validation, params, threads),
@@ -116,11 +116,11 @@ def train_ordinal(
         seed: of row and column sampling.
         threads: OpenMP threads.
     """
-    settings = {**_LOGISTIC, **params.to_dict(), "nthread": threads, "tree_method": "hist"}
     boosters = []
     for threshold in range(N_BUCKETS - 1):
         train = xgb.QuantileDMatrix(matrix, labels > threshold, max_bin=params.max_bin, nthread=threads)
-        boosters.append(xgb.train({**settings, "seed": seed * N_BUCKETS + threshold}, train, rounds))
+        settings = _settings(_LOGISTIC, params, seed * N_BUCKETS + threshold, threads)
+        boosters.append(xgb.train(settings, train, rounds))
     return boosters
 
 
@@ -168,12 +168,16 @@ def train_student(
         return given - targets, np.maximum(2.0 * given * (1.0 - given), _LEAST_HESSIAN)
 
     booster = xgb.train(
-        {**_CLASSIFIER, **params.to_dict(), "seed": seed, "nthread": threads, "tree_method": "hist"},
+        _settings(_CLASSIFIER, params, seed, threads),
         train,
         rounds,
         obj=cross_entropy,
     )
     return booster, intercept
+
+
+def _settings(objective: Mapping[str, Any], params: BoosterParams, seed: int, threads: int) -> dict[str, Any]:
+    return {**objective, **params.to_dict(), "seed": seed, "nthread": threads, "tree_method": "hist"}
 
 
 def _evals(
@@ -193,8 +197,7 @@ def train_regressor(
 ) -> xgb.Booster:
     """Fit one squared-error member: matrix float32 (n, f), targets (n,)."""
     train = xgb.QuantileDMatrix(matrix, targets, max_bin=params.max_bin, nthread=threads)
-    settings = {**_REGRESSOR, **params.to_dict(), "seed": seed, "nthread": threads, "tree_method": "hist"}
-    return xgb.train(settings, train, rounds)
+    return xgb.train(_settings(_REGRESSOR, params, seed, threads), train, rounds)
 
 
 @dataclass(frozen=True, slots=True)

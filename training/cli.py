@@ -126,7 +126,7 @@ def tune(
     out: Annotated[Path | None, typer.Option("--out", help="JSON file for the best parameters.")] = None,
 ) -> None:
     """Search for booster parameters; a study can be resumed and shared, and Ctrl-C keeps what is done."""
-    settings = _settings(config, models, trials, timeout, study, threads, seed, on_invalid)
+    settings = _settings(config, models, threads, seed, on_invalid, trials=trials, timeout=timeout, study=study)
     prepared = _prepare(file, settings)
     params, rounds, _ = _tune(prepared, settings)
     found = {**params.to_dict(), "rounds": rounds}
@@ -147,7 +147,7 @@ def train(
     on_invalid: Invalid = None,
 ) -> None:
     """Fit, measure and write a version."""
-    settings = _settings(config, models, None, None, None, threads, seed, on_invalid)
+    settings = _settings(config, models, threads, seed, on_invalid)
     chosen, rounds = _read_params(params)
     prepared = _prepare(file, settings)
     _train(prepared, settings, models, params=chosen, rounds=rounds, only=only)
@@ -168,7 +168,7 @@ def run(
     on_invalid: Invalid = None,
 ) -> None:
     """Validate, tune, train, evaluate and write a version."""
-    settings = _settings(config, models, trials, timeout, study, threads, seed, on_invalid)
+    settings = _settings(config, models, threads, seed, on_invalid, trials=trials, timeout=timeout, study=study)
     prepared = _prepare(file, settings)
     params, rounds, tried = _tune(prepared, settings)
     version = _train(prepared, settings, models, params=params, rounds=rounds, study=tried)
@@ -288,12 +288,13 @@ def _fail(message: str, *, code: int = 1) -> NoReturn:
 def _settings(
     config: Path | None,
     models: Path,
-    trials: int | None,
-    timeout: float | None,
-    study: str | None,
     threads: int | None,
     seed: int | None,
     on_invalid: OnInvalid | None,
+    *,
+    trials: int | None = None,
+    timeout: float | None = None,
+    study: str | None = None,
 ) -> RunConfig:
     if config is None and study is None:
         study = f"sqlite:///{models / 'study.db'}"
