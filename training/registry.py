@@ -144,6 +144,8 @@ def place(models: Path, version: str, *, forced: bool) -> ChampionPointer:
 def rollback(models: Path) -> ChampionPointer:
     """Go back to the previous champion; a second rollback undoes the first.
 
+    No gate is asked, and the pointer records that it was a rollback.
+
     Raises:
         RegistryError: there is none.
         ArtifactError: it must not be served.
@@ -157,13 +159,26 @@ def rollback(models: Path) -> ChampionPointer:
             raise RegistryError(
                 f"version {ref.version} was changed since it was champion; promote another version instead."
             )
-        return _point(models, ref, before, forced=True)
+        return _point(models, ref, before, rolled_back=True)
 
 
-def _point(models: Path, ref: VersionRef, before: ChampionPointer | None, *, forced: bool) -> ChampionPointer:
+def _point(
+    models: Path,
+    ref: VersionRef,
+    before: ChampionPointer | None,
+    *,
+    forced: bool = False,
+    rolled_back: bool = False,
+) -> ChampionPointer:
     former = None if before is None else VersionRef(**before.model_dump(include=set(VersionRef.model_fields)))
     try:
-        pointer = ChampionPointer(**ref.model_dump(), promoted_at=datetime.now(UTC), forced=forced, previous=former)
+        pointer = ChampionPointer(
+            **ref.model_dump(),
+            promoted_at=datetime.now(UTC),
+            forced=forced,
+            rolled_back=rolled_back,
+            previous=former,
+        )
     except ValidationError as error:
         raise RegistryError(f"VERSION: {ref.version!r} is not a version name") from error
     write_file(models / CHAMPION_NAME, to_json(pointer))

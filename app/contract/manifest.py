@@ -101,8 +101,16 @@ class VersionRef(_Frozen):
 
 
 class ChampionPointer(VersionRef):
-    """`models/champion.json`: the version to serve and the one to roll back to."""
+    """`models/champion.json`: the version to serve and the one to roll back to.
+
+    Attributes:
+        promoted_at: UTC, of a rollback too.
+        forced: whether it became champion although the gate refused it, or could not compare it.
+        rolled_back: whether it is champion again by a rollback, which asks no gate.
+        previous: the champion before it, or None.
+    """
 
     promoted_at: datetime
     forced: bool
+    rolled_back: bool = False
     previous: VersionRef | None

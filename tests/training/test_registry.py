@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -46,6 +47,21 @@ def test_promote_and_roll_back(three: tuple[Path, list[str]]) -> None:
     back = rollback(models)
     assert (back.version, back.previous and back.previous.version) == (first, second)
     assert rollback(models).version == second
+
+
+def test_a_rollback_is_recorded_as_one(three: tuple[Path, list[str]]) -> None:
+    """It is neither forced nor promoted; the next promotion is not a rollback any more, and old pointers are read."""
+    models, (first, second, third) = three
+    promote(models, first)
+    promote(models, second, forced=True)
+    assert (back := rollback(models)).rolled_back
+    assert not back.forced
+    assert read_champion(models) == back
+    assert not promote(models, third).rolled_back
+    stored = json.loads((models / CHAMPION_NAME).read_text())
+    del stored["rolled_back"]
+    (models / CHAMPION_NAME).write_text(json.dumps(stored))
+    assert not read_champion(models).rolled_back
 
 
 def test_promoting_the_champion_changes_nothing(three: tuple[Path, list[str]]) -> None:
