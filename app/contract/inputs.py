@@ -45,9 +45,9 @@ class Distinct:
     index: NDArray[np.int32]
 
     @classmethod
-    def of(cls, texts: Sequence[str]) -> Distinct:
+    def of(cls, texts: Sequence[str] | Sequence[bytes]) -> Distinct:
         """Find the distinct values of a column of texts."""
-        places: defaultdict[str, int] = defaultdict(count().__next__)
+        places: defaultdict[str | bytes, int] = defaultdict(count().__next__)
         index = np.fromiter(map(places.__getitem__, texts), dtype=np.int32, count=len(texts))
         return cls(list(places), index)
 

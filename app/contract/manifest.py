@@ -58,7 +58,7 @@ class Manifest(_Frozen):
         feature_fingerprint: sha256 of the feature names in matrix order and the raw inputs they come from.
         components: sha256 of each separately trained part of the payload.
         decision_rule: how a bucket is chosen from the probabilities.
-        git_commit: of the training code, or None outside a checkout.
+        git_commit: of the training code, `-dirty` with uncommitted changes, or None when not known.
         seed: of split and fit.
         threads: of the fit; the digest is reproducible for the same data, seed and threads.
         params: everything tuned or configured that shaped the model.

@@ -6,8 +6,9 @@ import csv
 import io
 import math
 import re
-from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
 
 from app.contract.inputs import RAW_BY_NAME, Distinct, Kind
 from app.errors import FieldProblem, InvalidRequestError, MalformedBodyError, TooManyRowsError
@@ -15,13 +16,19 @@ from app.formats.rules import BAD_NUMBER
 from app.formats.tables import check_header, request_of_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
 
     from app.formats.request import DecodedRequest, Options
 
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})(\.0)?", re.ASCII)
-_commas: Final = methodcaller("count", ",")
+_COMMA, _NEWLINE = b",\n"
+_NOT_PLAIN: Final = (b'"', b"\r", b"\0")
+_WORD: Final = 8
+"""Bytes of a number."""
+_MASKS: Final = np.array([256**length - 1 for length in range(_WORD + 1)], dtype=np.uint64)
 
 
 def decode_csv(body: bytes, options: Options, *, max_rows: int) -> DecodedRequest:
@@ -46,8 +53,7 @@ def decode_csv(body: bytes, options: Options, *, max_rows: int) -> DecodedReques
     if rows > max_rows:
         raise TooManyRowsError(f"{rows} rows in one request, at most {max_rows} are taken; split the file")
     columns = {}
-    for name, column in zip(header, cells, strict=True):
-        texts = Distinct.of(column)
+    for name, texts in zip(header, cells, strict=True):
         read = _READERS.get(RAW_BY_NAME[name].kind, _text)
         columns[name] = Distinct([read(cell) if cell else None for cell in texts.values], texts.index)
     return request_of_columns(columns, rows, options, errors)
@@ -58,23 +64,43 @@ class _Table(NamedTuple):
 
     header: list[str]
     rows: int
-    cells: Iterable[Sequence[str]]
+    cells: Iterable[Distinct]
     errors: dict[int, list[FieldProblem]]
 
 
 def _plain_table(text: str) -> _Table | None:
-    """Split a table without quotes and without lines of another length; None when it may have some.
+    """Cut a table at its commas and line ends; None when it has quotes, or lines of different length.
 
-    Takes a third of the time of the general reader.
+    No text is made of a cell but of the distinct ones, which takes a quarter of the time of the general reader.
     """
-    text = text.replace("\r\n", "\n").rstrip("\n")
-    lines = text.split("\n")
-    header = lines[0].split(",")
-    width = len(header)
-    if not lines[0] or '"' in text or "\r" in text or set(map(_commas, lines)) != {width - 1}:
+    data = text.replace("\r\n", "\n").rstrip("\n").encode() + b"\n"
+    header = data[: data.index(b"\n")].decode().split(",")
+    if header == [""] or any(mark in data for mark in _NOT_PLAIN):
         return None
-    cells = ",".join(lines).split(",")
-    return _Table(header, len(lines) - 1, (cells[width + column :: width] for column in range(width)), {})
+    codes = np.frombuffer(data, dtype=np.uint8)
+    ends = np.flatnonzero((codes == _COMMA) | (codes == _NEWLINE))
+    if len(ends) % len(header):
+        return None
+    starts = np.concatenate([[0], ends[:-1] + 1]).reshape(-1, len(header))
+    ends = ends.reshape(starts.shape)
+    if not ((codes[ends] == _NEWLINE) == ([False] * (len(header) - 1) + [True])).all():
+        return None
+    cells = (_distinct_cells(data, starts[1:, place], ends[1:, place]) for place in range(len(header)))
+    return _Table(header, len(ends) - 1, cells, {})
+
+
+def _distinct_cells(data: bytes, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Distinct:
+    """Find the distinct texts of a column whose cells start and end at these bytes; none holds NUL."""
+    lengths = ends - starts
+    if lengths.max(initial=0) > _WORD:
+        cells = Distinct.of([data[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)])
+        return Distinct([cell.decode() for cell in cells.values], cells.index)
+    # A short cell is read as one number, together with what follows it, which the mask takes away.
+    words = np.ndarray(len(data), dtype="<u8", buffer=data + bytes(_WORD), strides=(1,))
+    numbers = words[starts] & _MASKS[lengths]
+    distinct = np.unique(numbers)
+    texts = [number.to_bytes(_WORD, "little").rstrip(b"\0").decode() for number in distinct.tolist()]
+    return Distinct(texts, np.searchsorted(distinct, numbers).astype(np.int32))
 
 
 def _any_table(text: str) -> _Table:
@@ -94,7 +120,8 @@ def _any_table(text: str) -> _Table:
             detail = f"must have {width} cells as the header has; quote cells that hold commas"
             errors[row] = [FieldProblem(f"/{row}", "wrong_cell_count", detail)]
             lines[row] = blank
-    return _Table(header, len(lines), zip(*lines, strict=True) if lines else [()] * width, errors)
+    columns = zip(*lines, strict=True) if lines else [()] * width
+    return _Table(header, len(lines), map(Distinct.of, columns), errors)
 
 
 def _text(cell: str) -> str:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from app.contract.buckets import LABELS, N_BUCKETS
-from app.formats.answers import AMOUNT_DECIMALS, PROBABILITY_DECIMALS
+from app.formats.answers import AMOUNT_DECIMALS, PROBABILITY_DECIMALS, encode_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +23,7 @@ COLUMNS: Final = (
     "bucket", "label", "decision_rule", *PROBABILITY_COLUMNS, "set_lower", "set_upper", *VALUE_COLUMNS, "warnings",
     "error",
 )  # fmt: skip
+_EMPTY: Final = msgspec.Raw(b"")
 
 
 def flat_columns(
@@ -74,19 +75,20 @@ def _spread(values: list[Any], errors: Mapping[int, Any], rows: range) -> list[A
 
 def encode_csv(table: Mapping[str, list[Any]]) -> bytes:
     """Write a flat table as CSV; null is an empty cell."""
-    lines = [",".join(table).encode()]
-    lines += map(b",".join, zip(*map(_cells, table.values()), strict=True))
-    return b"\r\n".join(lines) + b"\r\n"
+    # The JSON encoder writes rows of numbers ten times faster than one cell at a time.
+    rows = encode_lines(list(zip(*map(_cells, table.values()), strict=True)))
+    return b"\r\n".join([",".join(table).encode(), *rows[1:-2].split(b"]\n[")]) + b"\r\n"
 
 
-def _cells(values: list[Any]) -> list[bytes]:
-    """Write the cells of a column."""
-    if not values or set(map(type, values)) & {str}:
-        texts = {value: _quoted(value) for value in set(values)}
-        return list(map(texts.__getitem__, values))
-    # The JSON encoder writes a column of numbers ten times faster than one cell at a time.
-    cells = msgspec.json.encode(values)[1:-1].split(b",")
-    return [b"" if cell == b"null" else cell for cell in cells] if None in values else cells
+def _cells(values: list[Any]) -> list[Any]:
+    """Give the cells of a column as the JSON encoder must be given them."""
+    types = set(map(type, values))
+    if types <= {int, float}:
+        return values
+    if str in types:
+        cells = {value: msgspec.Raw(_quoted(value)) for value in set(values)}
+        return list(map(cells.__getitem__, values))
+    return [_EMPTY if value is None else value for value in values]
 
 
 def _quoted(value: str | None) -> bytes:
