@@ -67,6 +67,9 @@ LABEL org.opencontainers.image.title="tpv-training" \
 COPY --from=training-packages /opt/tpv /opt/tpv
 COPY --from=training-packages /srv/tpv /srv/tpv
 ENV MPLCONFIGDIR=/tmp/matplotlib MPLBACKEND=Agg
+# Without a checkout, manifests take the commit from here.
+ARG REVISION=unknown
+ENV SOURCE_REVISION=${REVISION}
 # The default models directory and study storage are relative: from / they are in the volume at /models.
 WORKDIR /
 USER 10001:10001

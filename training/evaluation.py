@@ -110,7 +110,7 @@ class ModelFacts:
         decision_detail: the fitted weights or the cost matrix in words, or "".
         params: everything tuned or configured that shaped the model.
         packages: versions of Python and the libraries.
-        git_commit: of the code, or None outside a checkout.
+        git_commit: of the code, or None when not known.
         seed: of split and fit.
         threads: of the fit.
         model_bytes: size of the artifact, or None when not yet written.

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
-import subprocess
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import joblib
@@ -40,12 +36,14 @@ from training.prepare import prepare_unsplit
 from training.progress import Progress, silent
 from training.registry import champion
 from training.report import CARD_NAME, REPORT_NAME, render_report
+from training.revision import code_revision
 from training.split import uniform_of
 from training.tuning import TuningData
 from training.value import fit_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -328,7 +326,7 @@ def _manifest(
             numpy=np.__version__,
             joblib=joblib.__version__,
         ),
-        git_commit=git_commit(),
+        git_commit=code_revision(),
         seed=config.fit.seed,
         threads=config.fit.threads,
         params={
@@ -390,24 +388,3 @@ def _decision_detail(decision: DecisionRule) -> str:
     gain = np.diag(decision.scores) + price
     figures = ", ".join(f"{g:.3f} p - {b:.3f}" for g, b in zip(gain, price, strict=True))
     return f"the bucket with the highest of {figures}"
-
-
-@cache
-def git_commit() -> str | None:
-    """The commit of the training code, with `-dirty` for uncommitted changes; None outside a checkout."""
-    git = shutil.which("git")
-    if git is None:
-        return None
-    here = Path(__file__).parent
-    try:
-        described = subprocess.run(  # noqa: S603 - a fixed command line
-            [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return described.stdout.strip() or None

@@ -306,7 +306,7 @@ def model_table(evaluation: Evaluation) -> Table:
             ("seed", str(model.seed)),
             ("threads of the fit", str(model.threads)),
             ("artifact size", size),
-            ("code", model.git_commit or "not in a checkout"),
+            ("code", model.git_commit or "unknown"),
             *((f"package {name}", version) for name, version in model.packages.items()),
         ),
     )
