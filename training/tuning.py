@@ -18,6 +18,7 @@ import numpy as np
 import optuna
 import xgboost as xgb
 from optuna.trial import TrialState
+from sqlalchemy import create_engine, func, make_url, select
 from sqlalchemy.pool import NullPool
 from typing_extensions import override
 
@@ -37,6 +38,8 @@ _DATA_KEY: Final = "data"
 _REPORT_EVERY: Final = 5
 _WARM_UP_ROUNDS: Final = 15
 _STARTUP_TRIALS: Final = 5
+_LOCK_KEY: Final = int.from_bytes(b"tpvstudy")
+"""Of the advisory lock; any number will do that no other user of the database takes."""
 
 
 class StudyError(TPVError):
@@ -166,13 +169,22 @@ def make_objective(data: TuningData, config: TuneConfig) -> Callable[[optuna.Tri
 
 @contextmanager
 def _alone(storage: str) -> Iterator[None]:
-    """Let one process at a time create an SQLite study: two would both make its tables and enqueue its first points."""
-    prefix = "sqlite:///"
-    if not storage.startswith(prefix):
-        yield
-        return
-    with Path(f"{storage.removeprefix(prefix)}.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    """Let one process at a time create a study: two would both make its tables and enqueue its first points.
+
+    SQLite has a lock file beside the study, PostgreSQL an advisory lock. It is held by a transaction, so that it ends
+    with the connection, and holds behind a connection pooler too. Of another database one process must make the study
+    before others share it.
+    """
+    url = make_url(storage)
+    if url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"}:
+        with Path(f"{url.database}.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+    elif url.get_backend_name() == "postgresql":
+        with create_engine(url, poolclass=NullPool).begin() as connection:
+            connection.execute(select(func.pg_advisory_xact_lock(_LOCK_KEY)))
+            yield
+    else:
         yield
 
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import optuna
 import pytest
+import sqlalchemy
 from optuna.trial import TrialState
+from sqlalchemy.pool import NullPool
 
 from tests.support.server import ROOT
 from tests.support.trained import CONFIG, write_sample
@@ -261,3 +264,60 @@ def test_a_study_in_postgresql(postgres: str, data: TuningData, tmp_path: Path) 
     study = tune(data, _config(tmp_path, storage=postgres, trials=2))
     assert _tried(study) == _tried(tune(data, _config(tmp_path, trials=4)))
     assert time.monotonic() - begun < 60
+
+
+_OPENS = """
+import sys
+from training.config import load_config
+from training.tuning import open_study
+print("ready", flush=True)
+for line in sys.stdin:
+    try:
+        open_study(load_config(None, {"tune.storage": line.strip()}).tune, "identity")
+        print("opened", flush=True)
+    except Exception as error:
+        print(repr(error), flush=True)
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_processes_that_create_a_study_at_once(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """In an empty database both get the same study, with each first point in it once."""
+    rounds = 4
+    if kind == "sqlite":
+        storages = [f"sqlite:///{tmp_path / f'{number}.db'}" for number in range(rounds)]
+    else:
+        server = request.getfixturevalue("postgres")
+        storages = [_database(server, f"round_{number}") for number in range(rounds)]
+    command = [sys.executable, "-c", _OPENS]
+    with ExitStack() as running:
+        both = [
+            running.enter_context(
+                subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+            )
+            for _ in range(2)
+        ]
+        assert [_said(process) for process in both] == ["ready", "ready"]
+        for storage in storages:
+            for process in both:
+                assert process.stdin is not None
+                process.stdin.write(f"{storage}\n")
+            assert [_said(process) for process in both] == ["opened", "opened"]
+            study = open_study(_config(tmp_path, storage=storage), "identity")
+            assert [trial.state for trial in study.get_trials()] == [TrialState.WAITING] * len(good_defaults())
+        for process in both:
+            assert process.stdin is not None
+            process.stdin.close()
+
+
+def _said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def _database(server: str, name: str) -> str:
+    """Make an empty database; gives its URL."""
+    engine = sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+    return f"{server.rpartition('/')[0]}/{name}"
