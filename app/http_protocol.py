@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import termios
+from array import array
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -83,9 +87,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def _start_send_timer(self) -> None:
-        left = self.transport.get_write_buffer_size()
         loop = asyncio.get_running_loop()
-        self._send_timer = loop.call_later(_times()[1], self._close_unread, left)
+        self._send_timer = loop.call_later(_times()[1], self._close_unread, self._untaken())
 
     def _stop_send_timer(self) -> None:
         if self._send_timer is not None:
@@ -95,10 +98,17 @@ class BoundedProtocol(HttpToolsProtocol):
     def _close_unread(self, before: int) -> None:
         # Whoever still sends a body may read later: what that can hold is bounded where the body is answered.
         sending = self.cycle.more_body and not self.transport.is_closing()
-        if sending or before - self.transport.get_write_buffer_size() >= LEAST_TAKEN_BYTES:
+        if sending or before - self._untaken() >= LEAST_TAKEN_BYTES:
             self._start_send_timer()
         else:
             self.transport.abort()
+
+    def _untaken(self) -> int:
+        """Bytes that the other side has not acknowledged: ours, and the kernel's, which takes a megabyte at a time."""
+        count = array("i", [0])
+        with suppress(OSError):
+            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, count)
+        return self.transport.get_write_buffer_size() + count[0]
 
     def _start_head_timer(self) -> None:
         self._head_timer = asyncio.get_running_loop().call_later(_times()[0], self._close_late)

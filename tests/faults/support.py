@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.support.server import Server
 
+_ESTABLISHED: Final = "01"
 HEAD: Final = b"POST /predict HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
 
 
@@ -171,18 +172,23 @@ def workers_of(server: Server) -> list[int]:
 def owner_of(server: Server, connection: socket.socket) -> int | None:
     """Process id of the worker that holds the other end of a connection."""
     mine = connection.getsockname()[1]
-    wanted = None
+    return next((pid for pid in workers_of(server) if mine in callers_of(server, pid)), None)
+
+
+def callers_of(server: Server, pid: int) -> set[int]:
+    """Ports of the callers whose connections a worker has accepted."""
+    held = set()
+    with suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                held.add(str(link.readlink()))
+    ports = set()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
-        if int(fields[1].rpartition(":")[2], 16) == server.port and int(fields[2].rpartition(":")[2], 16) == mine:
-            wanted = f"socket:[{fields[9]}]"
-    for pid in workers_of(server):
-        with suppress(OSError):
-            for link in Path(f"/proc/{pid}/fd").iterdir():
-                with suppress(OSError):
-                    if str(link.readlink()) == wanted:
-                        return pid
-    return None
+        here, there = (int(fields[at].rpartition(":")[2], 16) for at in (1, 2))
+        if here == server.port and fields[3] == _ESTABLISHED and f"socket:[{fields[9]}]" in held:
+            ports.add(there)
+    return ports
 
 
 def memory_mb(server: Server, kind: str = "VmRSS") -> float:

@@ -148,6 +148,12 @@ def tensors(*, binary: bool) -> Seed:
     return Seed(name, "/v2/models/tpv/infer", headers, bytes(body))
 
 
+def word_at(data: bytearray, at: int) -> slice:
+    """Find the next word or number; without one, the place itself."""
+    found = _WORD.search(data, at)
+    return slice(*found.span()) if found else slice(at, at)
+
+
 def mutate(rng: random.Random, data: bytes) -> bytes:
     """Change some bytes: flip, overwrite, insert, delete, repeat, put another word, and seldom cut."""
     result = bytearray(data)
@@ -168,8 +174,8 @@ def mutate(rng: random.Random, data: bytes) -> bytes:
             case 14 | 15 | 16 | 17:
                 word = rng.choice(INTERESTING)
                 result[at : at + len(word)] = word
-            case _ if found := _WORD.search(result, min(at, len(result))):
-                result[found.start() : found.end()] = rng.choice(INTERESTING)
+            case _:
+                result[word_at(result, at)] = rng.choice(INTERESTING)
         if not result:
             result += b"{"
     return bytes(result)
