@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, TypeVar
 
 import numpy as np
 from fastapi import Depends, Request
@@ -31,9 +29,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FEW_ROWS: Final = 64
-"""Up to this many rows a predictor uses scratch memory that two batch workers must not share."""
-
 
 @dataclass(frozen=True, slots=True)
 class AnswerKey:
@@ -54,9 +49,8 @@ class Answering:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._batcher: Batcher[AnswerKey, Any] = Batcher(self._compute_few, settings.merged_rows)
+        self._batcher: Batcher[AnswerKey, Any] = Batcher(self._compute, settings.merged_rows)
         self._pool = ThreadPoolExecutor(settings.batch_workers, thread_name_prefix="batch")
-        self._few_lock = threading.Lock()
         self._buckets = [metrics.predictions.labels(label) for label in LABELS]
 
     def close(self) -> None:
@@ -80,14 +74,14 @@ class Answering:
 
     def predict(self, model: LoadedModel, request: DecodedRequest) -> Predictions:
         """Predict the good rows as arrays, on the calling thread, which must be a batch worker."""
-        return self._predict(AnswerKey(model, request.options), request.columns, many=True)
+        return self._predict(AnswerKey(model, request.options), request.columns)
 
     def many(self, model: LoadedModel, request: DecodedRequest) -> list[Any]:
         """Answer many rows on the calling thread, which must be a batch worker."""
         self._check(request)
         if not request.columns["uf"]:
             return merge_errors((), request.errors)
-        records = self._compute(AnswerKey(model, request.options), request.columns, many=True)
+        records = self._compute(AnswerKey(model, request.options), request.columns)
         return merge_errors(records, request.errors)
 
     async def aside(self, work: Callable[[], T]) -> T:
@@ -106,21 +100,14 @@ class Answering:
         if request.options.reasons and request.rows > limit:
             raise TooManyRowsError(f"{request.rows} rows with reasons, at most {limit} are taken; split the request")
 
-    def _compute_few(self, key: AnswerKey, columns: Mapping[str, Column]) -> Sequence[Any]:
-        return self._compute(key, columns, many=False)
-
-    def _compute(self, key: AnswerKey, columns: Mapping[str, Column], *, many: bool) -> list[Any]:
-        predictions = self._predict(key, columns, many=many)
+    def _compute(self, key: AnswerKey, columns: Mapping[str, Column]) -> list[Any]:
+        predictions = self._predict(key, columns)
         return answers_of(predictions, key.options, key.model.predictor.decision.rule)
 
-    def _predict(self, key: AnswerKey, columns: Mapping[str, Column], *, many: bool) -> Predictions:
+    def _predict(self, key: AnswerKey, columns: Mapping[str, Column]) -> Predictions:
         options = key.options
         wanted = PredictOptions(options.coverage, options.class_conditional, bool(options.reasons))
-        if many:
-            with self._few_lock if len(columns["uf"]) <= _FEW_ROWS else nullcontext():
-                predictions = key.model.batch_predictor.predict(columns, wanted)
-        else:
-            predictions = key.model.predictor.predict(columns, wanted)
+        predictions = key.model.predictor.predict(columns, wanted)
         self._count(predictions)
         return predictions
 

@@ -9,6 +9,9 @@ same bits.
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -19,12 +22,17 @@ from app.errors import IncompatibleArtifactError
 from app.model.lean_xgboost import xgb
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from app.contract.features import Matrix
 
 WALK_ROWS: Final = 64
 """Up to this many rows may be walked one by one."""
+_CHUNK_ROWS: Final = 1_000
+"""Rows of a large batch that a thread takes at a time: some 10 ms of work."""
+_EXPLAINED_CHUNK_ROWS: Final = 16
 _TREES_A_WALKED_ROW: Final = 25
 """XGBoost spends a share of each call on every tree, so that the more trees, the more rows are walked faster."""
 
@@ -40,7 +48,7 @@ class TreeWalker:
     its own plus the answer. A leaf above the last level asks a question that is never true and hands its value down to
     the left. Leaves are added up in float32, one after the other and the intercept first, which is XGBoost's order.
 
-    Not safe for use by several threads at once: the scratch arrays are shared between calls.
+    Safe for several threads at once: each has scratch arrays of its own.
 
     Args:
         booster: a `gbtree` model with numeric splits.
@@ -72,23 +80,15 @@ class TreeWalker:
         self._feature, self._threshold = perfect.feature, perfect.threshold
         self._leaf = perfect.leaf
         self._root, *self._levels = perfect.levels
-        self._row = np.empty(2 * self.features + 1, dtype=np.float32)
-        self._row[-1] = -np.inf
-        self._value = np.empty(len(self._feature), dtype=np.float32)
-        self._answer = np.empty(len(self._feature), dtype=np.intp)
         self._children = 2 * np.arange(len(slots))
-        self._node = np.empty(len(slots), dtype=np.intp)
-        self._question = np.empty(len(slots), dtype=np.intp)
-        self._right = np.empty(len(slots), dtype=np.intp)
         intercept = np.array(json.loads(learner["learner_model_param"]["base_score"]), dtype=np.float32)
-        self._terms = np.empty((1 + each, outputs), dtype=np.float32)
-        self._terms[0] = intercept
-        self._leaves = self._terms[1:].reshape(-1)
+        self._scratch = _Scratch(self.features, len(self._feature), each, intercept)
 
     def margins(self, row: NDArray[np.float32]) -> NDArray[np.float64]:
         """Give the margins of one row: float32 (f,) in, float64 (outputs,) out."""
-        width, copies, value, answer = self.features, self._row, self._value, self._answer
-        node, question, right = self._node, self._question, self._right
+        width, scratch = self.features, self._scratch
+        copies, value, answer = scratch.row, scratch.value, scratch.answer
+        node, question, right = scratch.node, scratch.question, scratch.right
         copies[:width] = row
         copies[width:-1] = row
         absent = np.isnan(row)
@@ -105,9 +105,33 @@ class TreeWalker:
             answer.take(question, out=right, mode="clip")
             np.add(node, node, out=node)
             np.add(node, right, out=node)
-        self._leaf.take(node, out=self._leaves, mode="clip")
-        sums: NDArray[np.float64] = np.add.accumulate(self._terms, axis=0)[-1].astype(np.float64)
+        self._leaf.take(node, out=scratch.leaves, mode="clip")
+        sums: NDArray[np.float64] = np.add.accumulate(scratch.terms, axis=0)[-1].astype(np.float64)
         return sums
+
+
+class _Scratch(threading.local):
+    """What a walk writes to: arrays of each thread's own, made when it first walks.
+
+    Args:
+        features: columns of a row.
+        questions: different ones that the nodes ask.
+        each: trees of an output.
+        intercept: float32 (outputs,).
+    """
+
+    def __init__(self, features: int, questions: int, each: int, intercept: NDArray[np.float32]) -> None:
+        trees = each * len(intercept)
+        self.row = np.empty(2 * features + 1, dtype=np.float32)
+        self.row[-1] = -np.inf
+        self.value = np.empty(questions, dtype=np.float32)
+        self.answer = np.empty(questions, dtype=np.intp)
+        self.node = np.empty(trees, dtype=np.intp)
+        self.question = np.empty(trees, dtype=np.intp)
+        self.right = np.empty(trees, dtype=np.intp)
+        self.terms = np.empty((1 + each, len(intercept)), dtype=np.float32)
+        self.terms[0] = intercept
+        self.leaves = self.terms[1:].reshape(-1)
 
 
 def _described(booster: xgb.Booster) -> dict[str, Any]:
@@ -178,8 +202,18 @@ def _perfect(trees: list[dict[str, Any]], features: int) -> _Perfect:
     return _Perfect(feature[examples], threshold[examples], levels, conditions[node].ravel())
 
 
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Give the threads that share the rows of large batches, the same for all models of the process."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="model")
+
+
 class Engine:
-    """Margins of n merchants by whichever way is faster.
+    """Margins of n merchants by whichever way is faster. Safe for several threads at once.
+
+    Large batches are cut into chunks, and threads take one after the other, so that batches that come together share
+    the processors evenly; each chunk is computed by one thread. XGBoost's own threads would be as many for every
+    batch, and would wait for the slowest of them.
 
     Attributes:
         walk_rows: up to this many rows are walked one by one; beyond it XGBoost is faster.
@@ -187,7 +221,7 @@ class Engine:
     Args:
         booster: UBJSON bytes of a multi-class booster.
         features: columns of the matrix it was trained on.
-        threads: OpenMP threads for many rows.
+        threads: that share a large batch.
 
     Raises:
         IncompatibleArtifactError: XGBoost cannot read the bytes, or the booster does not fit the features.
@@ -205,7 +239,8 @@ class Engine:
                 f"the booster expects {self.booster.num_features()} features, the contract builds {features}"
             )
         self.outputs = outputs
-        self.booster.set_param({"nthread": threads})
+        self.booster.set_param({"nthread": 1})
+        self._threads = threads
         self._walker = TreeWalker(self.booster, outputs)
         self.walk_rows = min(WALK_ROWS, max(1, self._walker.trees // _TREES_A_WALKED_ROW))
 
@@ -219,5 +254,24 @@ class Engine:
 
     def margins_of_many(self, matrix: Matrix) -> NDArray[np.float64]:
         """Give the same by XGBoost itself."""
-        margins = np.asarray(self.booster.inplace_predict(matrix, predict_type="margin"), dtype=np.float64)
-        return margins.reshape(len(matrix), self.outputs)
+
+        def compute(rows: Matrix) -> NDArray[np.float32]:
+            return np.asarray(self.booster.inplace_predict(rows, predict_type="margin"))
+
+        return self._spread(compute, matrix, _CHUNK_ROWS).reshape(len(matrix), self.outputs)
+
+    def contributions(self, matrix: Matrix) -> NDArray[np.float64]:
+        """Give TreeSHAP values of every margin, the base last: float32 (n, f) in, float64 (n, outputs, f + 1) out."""
+
+        def compute(rows: Matrix) -> NDArray[np.float32]:
+            return np.asarray(self.booster.predict(xgb.DMatrix(rows, nthread=1), pred_contribs=True))
+
+        return self._spread(compute, matrix, _EXPLAINED_CHUNK_ROWS).reshape(len(matrix), self.outputs, -1)
+
+    def _spread(
+        self, compute: Callable[[Matrix], NDArray[np.float32]], matrix: Matrix, chunk: int
+    ) -> NDArray[np.float64]:
+        if self._threads == 1 or len(matrix) <= chunk:
+            return compute(matrix).astype(np.float64)
+        chunks = [matrix[start : start + chunk] for start in range(0, len(matrix), chunk)]
+        return np.concatenate(list(_pool(self._threads).map(compute, chunks)), dtype=np.float64)

@@ -16,14 +16,12 @@ import numpy as np
 
 from app.contract.buckets import N_BUCKETS
 from app.contract.inputs import RAW_NAMES
-from app.model.lean_xgboost import xgb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from app.contract.features import Matrix
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 _STEPS: Final = (_NODES + 1.0) / 2.0
@@ -55,25 +53,20 @@ def softmax(margins: NDArray[np.float64]) -> NDArray[np.float64]:
     return probabilities
 
 
-def explain(
-    booster: xgb.Booster, matrix: Matrix, chosen: NDArray[np.int8], feature_inputs: tuple[str, ...]
-) -> Contributions:
+def explain(shap: NDArray[np.float64], chosen: NDArray[np.int8], feature_inputs: tuple[str, ...]) -> Contributions:
     """Explain n merchants.
 
     Args:
-        booster: the merged classifier.
-        matrix: float32 (n, f).
+        shap: TreeSHAP values of the merged classifier's margins, float64 (n, 5, f + 1), the base last.
         chosen: int8 (n,), buckets to explain.
         feature_inputs: by matrix column, the raw input it comes from.
     """
-    shap = np.asarray(booster.predict(xgb.DMatrix(matrix), pred_contribs=True), dtype=np.float64)
-    shap = shap.reshape(len(matrix), N_BUCKETS, -1)
     by_input = np.zeros((len(RAW_NAMES), len(feature_inputs)))
     by_input[[RAW_NAMES.index(name) for name in feature_inputs], np.arange(len(feature_inputs))] = 1.0
     added = np.einsum("nkf,if->nik", shap[:, :, :-1], by_input)
     base = shap[:, :, -1]
-    rows = np.arange(len(matrix))
-    one_hot = np.zeros((len(matrix), N_BUCKETS))
+    rows = np.arange(len(shap))
+    one_hot = np.zeros((len(shap), N_BUCKETS))
     one_hot[rows, chosen] = 1.0
 
     def log_odds_gradient(margins: NDArray[np.float64]) -> NDArray[np.float64]:

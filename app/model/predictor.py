@@ -95,11 +95,11 @@ class Predictions:
 
 
 class Predictor:
-    """A verified artifact, ready to answer. Not safe for use by several threads at once.
+    """A verified artifact, ready to answer. Safe for several threads at once.
 
     Args:
         artifact: as `read_artifact` gives it.
-        threads: OpenMP threads for many rows.
+        threads: that share a large batch.
 
     Raises:
         IncompatibleArtifactError: parts of the payload are absent or do not fit each other.
@@ -154,7 +154,9 @@ class Predictor:
             values=None if self.value is None else self.value.predict(matrix, probabilities, bucket),
             warnings=Warnings(encoded.unknown(), encoded.missing()),
             contributions=(
-                explain(self.engine.booster, matrix, bucket, self.fitted.feature_inputs) if options.explain else None
+                explain(self.engine.contributions(matrix), bucket, self.fitted.feature_inputs)
+                if options.explain
+                else None
             ),
         )
 

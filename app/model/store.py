@@ -31,15 +31,13 @@ class LoadedModel:
     Attributes:
         ref: version and digests.
         manifest: what the artifact says of itself.
-        predictor: for few rows, on the event loop only.
-        batch_predictor: for many rows, on the batch workers; it alone uses several threads.
+        predictor: for the event loop and the batch workers alike.
         loaded_at: UTC.
     """
 
     ref: VersionRef
     manifest: Manifest
     predictor: Predictor
-    batch_predictor: Predictor
     loaded_at: datetime
 
 
@@ -88,7 +86,7 @@ class ModelStore:
     Args:
         directory: the models directory.
         listener: told about swaps and failures.
-        threads: OpenMP threads for many rows.
+        threads: that share a large batch.
     """
 
     def __init__(self, directory: Path, listener: StoreListener, *, threads: int = 1) -> None:
@@ -153,8 +151,7 @@ class ModelStore:
         return LoadedModel(
             ref=artifact.ref,
             manifest=artifact.manifest,
-            predictor=Predictor(artifact),
-            batch_predictor=Predictor(artifact, threads=self._threads),
+            predictor=Predictor(artifact, threads=self._threads),
             loaded_at=datetime.now(UTC),
         )
 

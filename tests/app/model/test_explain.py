@@ -37,7 +37,7 @@ def test_contributions_sum_to_what_they_explain(parts: tuple[Fitted, Engine, NDA
     """Base plus contributions is the bucket's log-odds, and the expected bucket index, to 1e-4."""
     fitted, engine, matrix = parts
     chosen = np.full(len(matrix), bucket, dtype=np.int8)
-    reasons = explain(engine.booster, matrix, chosen, fitted.feature_inputs)
+    reasons = explain(engine.contributions(matrix), chosen, fitted.feature_inputs)
     probabilities = softmax(engine.margins_of_many(matrix))
     own = probabilities[:, bucket]
     np.testing.assert_allclose(reasons.log_odds_base + reasons.log_odds.sum(axis=1), np.log(own / (1 - own)), atol=1e-4)
@@ -51,7 +51,7 @@ def test_contributions_equal_a_slow_path_integral(parts: tuple[Fitted, Engine, N
     fitted, engine, matrix = parts
     few = matrix[:6]
     chosen = np.arange(6, dtype=np.int8) % 5
-    reasons = explain(engine.booster, few, chosen, fitted.feature_inputs)
+    reasons = explain(engine.contributions(few), chosen, fitted.feature_inputs)
     shap = engine.booster.predict(xgb.DMatrix(few), pred_contribs=True).reshape(6, 5, -1).astype(np.float64)
     steps = 2000
     for row in range(6):
@@ -75,7 +75,7 @@ def test_contributions_equal_a_slow_path_integral(parts: tuple[Fitted, Engine, N
 def test_an_input_without_features_has_no_share(parts: tuple[Fitted, Engine, NDArray[np.float32]]) -> None:
     """District and municipality are one place, credited to the municipality."""
     fitted, engine, matrix = parts
-    reasons = explain(engine.booster, matrix, np.zeros(len(matrix), dtype=np.int8), fitted.feature_inputs)
+    reasons = explain(engine.contributions(matrix), np.zeros(len(matrix), dtype=np.int8), fitted.feature_inputs)
     assert not reasons.index[:, RAW_NAMES.index("bairro")].any()
     assert reasons.index[:, RAW_NAMES.index("capital_social")].any()
 
