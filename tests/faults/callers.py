@@ -1,7 +1,8 @@
-"""Many impatient callers in one cheap process, so that latencies are the server's and not theirs.
+"""Impatient callers in one cheap process, few and many of them in turn, so that latencies are the server's.
 
-Usage: `python -m tests.faults.callers PORT CALLERS SECONDS < BODY`. Prints JSON: the latencies of accepted requests in
-seconds, and status, headers and body of each kind of refusal with its count.
+Usage: `python -m tests.faults.callers PORT FEW MANY ROUNDS SECONDS < BODY`. Each round is `SECONDS` of few callers and
+then as many of many: whatever else the machine does meanwhile falls on both. Prints JSON: for few and for many, the
+latencies of accepted requests in seconds, and status, Retry-After and code of each refusal.
 """
 
 from __future__ import annotations
@@ -39,18 +40,23 @@ async def _call(port: int, request: bytes, until: float, accepted: list[float], 
     writer.close()
 
 
-async def _run(port: int, callers: int, seconds: float, body: bytes) -> None:
+async def _run(port: int, turns: tuple[int, int], rounds: int, seconds: float, body: bytes) -> None:
     head = (
         f"POST /predict HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
-    accepted: list[float] = []
-    refused: Counter[str] = Counter()
-    until = time.monotonic() + seconds
-    async with asyncio.timeout(seconds + 30):
-        request = head.encode() + body
-        await asyncio.gather(*[_call(port, request, until, accepted, refused) for _ in range(callers)])
-    print(json.dumps({"accepted": accepted, "refused": [json.loads(key) for key in refused.elements()]}))  # noqa: T201
+    request = head.encode() + body
+    seen: list[tuple[list[float], Counter[str]]] = [([], Counter()), ([], Counter())]
+    async with asyncio.timeout(2 * rounds * seconds + 60):
+        for _ in range(rounds):
+            for callers, (accepted, refused) in zip(turns, seen, strict=True):
+                until = time.monotonic() + seconds
+                await asyncio.gather(*[_call(port, request, until, accepted, refused) for _ in range(callers)])
+    few, many = (
+        {"accepted": accepted, "refused": [json.loads(key) for key in refused.elements()]} for accepted, refused in seen
+    )
+    print(json.dumps({"few": few, "many": many}))  # noqa: T201
 
 
 if __name__ == "__main__":
-    asyncio.run(_run(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.stdin.buffer.read()))
+    _, port, few, many, rounds, seconds = sys.argv
+    asyncio.run(_run(int(port), (int(few), int(many)), int(rounds), float(seconds), sys.stdin.buffer.read()))

@@ -21,62 +21,59 @@ if TYPE_CHECKING:
 
 LIMIT = 8
 CALLERS = 64
-SECONDS = 4.0
-ATTEMPTS = 3
-"""Latencies of a shared machine: the best of a few runs tells what the service does."""
+ROUNDS = 8
+SECONDS = 1.0
+MOST_TIMES = 2.0
 
 
-def quantile(values: list[float], level: float) -> float:
-    """A quantile as a plain number."""
-    return float(np.quantile(values, level))
-
-
-def run_for(server: Server, body: bytes, callers: int, seconds: float) -> tuple[list[float], list[list[Any]]]:
-    """Keep callers busy; give the latencies of accepted requests, and status, Retry-After and code of refusals."""
+def run_for(server: Server, body: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Keep as many callers busy as there are slots, and far more, in turn; give what each of the two saw."""
+    counts = [LIMIT, CALLERS, ROUNDS, SECONDS]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.callers", str(server.port), str(callers), str(seconds)],
+        [sys.executable, "-m", "tests.faults.callers", str(server.port), *map(str, counts)],
         cwd=ROOT,
         input=body,
         capture_output=True,
-        timeout=seconds + 60,
+        timeout=2 * ROUNDS * SECONDS + 90,
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
     result = json.loads(done.stdout)
-    return result["accepted"], result["refused"]
+    return result["few"], result["many"]
 
 
 def test_sixty_four_callers_and_eight_slots(models: Path) -> None:
-    """Only 200, or 503 with Retry-After; whoever is accepted hardly waits longer; probes always answer."""
+    """Only 200, or 503 with Retry-After; whoever is accepted hardly waits longer; probes always answer.
+
+    Unloaded means as many callers as slots: each slot is used, and nobody is refused. Both are measured in turns of a
+    second in one run, so that a busy machine slows both and the ratio of the two says what overload costs.
+    """
     body = json.dumps({"instances": merchants(400)}).encode()
     with serve(models, concurrency=str(LIMIT), queue="0") as server:
-        ratios = []
-        for _ in range(ATTEMPTS):
-            unloaded, _ = run_for(server, body, LIMIT, SECONDS)
-            stop = threading.Event()
-            probes: list[int] = []
+        stop = threading.Event()
+        probes: list[int] = []
 
-            def probe(stop: threading.Event = stop, probes: list[int] = probes) -> None:
-                while not stop.is_set():
-                    probes.append(httpx.get(server.url + "/livez", timeout=10).status_code)
-                    time.sleep(0.05)
+        def probe() -> None:
+            while not stop.is_set():
+                probes.append(httpx.get(server.url + "/livez", timeout=10).status_code)
+                time.sleep(0.05)
 
-            watcher = threading.Thread(target=probe)
-            watcher.start()
-            accepted, refused = run_for(server, body, CALLERS, SECONDS)
+        watcher = threading.Thread(target=probe)
+        watcher.start()
+        try:
+            few, many = run_for(server, body)
+        finally:
             stop.set()
             watcher.join()
-            assert set(probes) == {200}
-            assert accepted
-            assert refused
-            assert {status for status, _, _ in refused} <= {429, 503}
-            assert all(retry_after >= 1 for _, retry_after, _ in refused)
-            assert {code for _, _, code in refused} == {"overloaded"}
-            ratios.append(quantile(accepted, 0.99) / quantile(unloaded, 0.99))
-            if ratios[-1] <= 2:
-                break
-        assert min(ratios) <= 2, ratios
-        assert metric(server, 'tpv_requests_shed_total{reason="overloaded"}') >= len(refused)
+        assert len(probes) > 2 * ROUNDS * SECONDS
+        assert set(probes) == {200}
+        assert not few["refused"], few["refused"][:3]
+        refused = many["refused"]
+        assert {(status, code) for status, _, code in refused} == {(503, "overloaded")}
+        assert all(retry_after >= 1 for _, retry_after, _ in refused)
+        unloaded, loaded = (np.quantile(side["accepted"], 0.99) for side in (few, many))
+        assert loaded <= MOST_TIMES * unloaded, (unloaded, loaded)
+        assert metric(server, 'tpv_requests_shed_total{reason="overloaded"}') == len(refused)
         wait_until(lambda: metric(server, "tpv_requests_in_flight") == 0, 10, "every slot is free again")
 
 
