@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.joined_writes import JoinedWrites
 from app.settings import load_settings
 
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -69,6 +70,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._stop_head_timer()
         super().on_headers_complete()
+        # The task that answers has not begun to run.
+        self.cycle.transport = JoinedWrites(self.transport)  # type: ignore[assignment]
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
