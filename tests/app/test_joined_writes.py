@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from typing_extensions import override
 
 from app.joined_writes import JoinedWrites
 
@@ -22,13 +23,19 @@ class Recorded(asyncio.Transport):
         super().__init__()
         self.events: list[bytes | str] = []
 
+    @override
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Note the bytes."""
         self.events.append(bytes(data))
 
+    @override
     def close(self) -> None:
+        """Note that it was closed."""
         self.events.append("closed")
 
+    @override
     def is_closing(self) -> bool:
+        """Tell whether it was closed."""
         return "closed" in self.events
 
 
@@ -77,6 +84,7 @@ async def _large_body(joined: JoinedWrites) -> None:
 def test_what_is_written_and_when(
     answer: Callable[[JoinedWrites], Coroutine[None, None, None]], events: list[bytes | str]
 ) -> None:
+    """Small answers leave in one write, and nothing is held back for longer than a turn of the loop."""
     transport = Recorded()
 
     async def run() -> None:
