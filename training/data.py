@@ -1,7 +1,8 @@
 """Check merchants row by row and give them their types.
 
 Every value that breaks a rule is reported with its row, column and remedy; nothing is repaired, guessed or dropped in
-silence. The pandera schema is derived from the one declaration of the raw inputs in `app.contract.inputs`.
+silence. An integer may be written as 285.0, as pandas does where a column has nulls. The pandera schema is derived from
+the one declaration of the raw inputs in `app.contract.inputs`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from app.contract.inputs import (
     Kind,
     RawInput,
     canonical_text,
+    integral_text,
 )
 from training.data_files import (
     FIRST_ROW,
@@ -108,9 +110,7 @@ def validate(frame: pd.DataFrame, *, scoring: bool = False) -> Validation:
         numbers = np.arange(FIRST_ROW, FIRST_ROW + len(frame), dtype=np.int64)
     ragged: dict[int, int] = frame.attrs.get(RAGGED, {})
     whole = ~np.isin(numbers, list(ragged))
-    texts = pd.DataFrame(
-        {raw.name: pd.Series(_texts(raw.name, frame[raw.name][whole]), dtype=object) for raw in inputs}
-    )
+    texts = pd.DataFrame({raw.name: pd.Series(_texts(raw, frame[raw.name][whole]), dtype=object) for raw in inputs})
     problems = pd.concat(
         [_ragged_problems(ragged, frame.shape[1]), _cell_problems(texts, inputs, numbers[whole], nullable=scoring)]
     ).astype({"row": np.int64})
@@ -149,9 +149,12 @@ def amounts_are_real(frame: pd.DataFrame) -> bool:
     return True
 
 
-def _texts(name: Hashable, cells: pd.Series) -> list[Text]:
-    """Cells as text, None where empty or null."""
-    return [(cell or None) if type(cell) is str else _text(name, cell) for cell in cells.tolist()]
+def _texts(raw: RawInput, cells: pd.Series) -> list[Text]:
+    """Cells as text, None where empty or null; integers by their digits, however they were written."""
+    texts = [(cell or None) if type(cell) is str else _text(raw.name, cell) for cell in cells.tolist()]
+    if raw.kind not in {Kind.NOMINAL, Kind.FLAG, Kind.COUNT}:
+        return texts
+    return [None if text is None else integral_text(text) for text in texts]
 
 
 def _text(name: Hashable, cell: object) -> Text:

@@ -115,7 +115,7 @@ def _code_rules(raw: RawInput) -> tuple[Rule, ...]:
     return (
         _no_longer_than(raw.maximum),
         Rule(
-            "must be a code, an integer or text: write 5, not 5.0",
+            "must be a code, an integer or text, and no fraction: write 5",
             lambda text: _DECIMAL_CODE.fullmatch(text) is None,
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
@@ -128,12 +129,18 @@ RAW_INPUTS: Final = (
     RawInput("tier", Kind.NOMINAL, "Tier label, without order", 2, MAX_CODE_LENGTH),
 )  # fmt: skip
 RAW_NAMES: Final = tuple(raw.name for raw in RAW_INPUTS)
+_INTEGRAL: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})\.0", re.ASCII)
 RAW_BY_NAME: Final = {raw.name: raw for raw in RAW_INPUTS}
 
 
 def is_missing(value: Any) -> bool:
     """Whether a scalar stands for "not known": None or a float NaN."""
     return value is None or (isinstance(value, float) and value != value)  # noqa: PLR0124 - the NaN test
+
+
+def integral_text(text: str) -> str:
+    """Give the digits of an integer written as 285.0, as pandas does where a column has nulls; other text as it is."""
+    return text[:-2] if text.endswith(".0") and _INTEGRAL.fullmatch(text) else text
 
 
 def canonical_text(value: Any) -> str:

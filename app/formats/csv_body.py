@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from app.contract.inputs import RAW_BY_NAME, Distinct, Kind
+from app.contract.inputs import RAW_BY_NAME, Distinct, Kind, integral_text
 from app.errors import FieldProblem, InvalidRequestError, MalformedBodyError, TooManyRowsError
 from app.formats.rules import BAD_NUMBER
 from app.formats.tables import check_header, request_of_columns
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from app.formats.request import DecodedRequest, Options
 
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
-_INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})(\.0)?", re.ASCII)
+_INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})", re.ASCII)
 _COMMA, _NEWLINE = b",\n"
 _NOT_PLAIN: Final = (b'"', b"\r", b"\0")
 _WORD: Final = 8
@@ -128,11 +128,6 @@ def _text(cell: str) -> str:
     return cell
 
 
-def _code(cell: str) -> str:
-    """Give a code; one written as a fraction, as pandas does where there are nulls, is the integer it holds."""
-    return cell[:-2] if cell.endswith(".0") and _INTEGER.fullmatch(cell) else cell
-
-
 def _amount(cell: str) -> Any:
     """Give a number; what is none stays text, for the rules to refuse."""
     if not _NUMBER.fullmatch(cell):
@@ -143,11 +138,12 @@ def _amount(cell: str) -> Any:
 
 def _integer(cell: str) -> Any:
     """Give an integer; what is none stays text, for the rules to refuse."""
-    return int(cell.removesuffix(".0")) if _INTEGER.fullmatch(cell) else cell
+    digits = integral_text(cell)
+    return int(digits) if _INTEGER.fullmatch(digits) else cell
 
 
 _READERS: Final[dict[Kind, Callable[[str], Any]]] = {
-    Kind.NOMINAL: _code,
+    Kind.NOMINAL: integral_text,
     Kind.AMOUNT: _amount,
     Kind.FLAG: _integer,
     Kind.COUNT: _integer,

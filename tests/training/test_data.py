@@ -6,7 +6,7 @@ import hashlib
 import tracemalloc
 import unicodedata
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.contract.features import fit
-from app.contract.inputs import RAW_INPUTS, RAW_NAMES, TARGET, Kind
+from app.contract.features import encode, fit
+from app.contract.inputs import RAW_INPUTS, RAW_NAMES, TARGET, Kind, canonical_text, integral_text
+from app.formats.csv_body import decode_csv
+from app.formats.request import DEFAULT_OPTIONS
 from training.data import (
     DataError,
     amounts_are_real,
@@ -30,6 +32,7 @@ from training.data import (
 )
 from training.data_rules import rules_of
 from training.sample_data import make_sample
+from training.split import uniform_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,19 +107,23 @@ def _problem(column: str, value: Any) -> tuple[str, str]:
         ("capital_social", "-5", "must be at least 0"),
         ("capital_social", " 12", "has spaces around it: remove them"),
         ("total_estab", "1.5", "must be an integer such as 1"),
-        ("total_estab", "1.0", "must be an integer such as 1"),
+        ("total_estab", "1.00", "must be an integer such as 1"),
+        ("total_estab", "0.0", "must be at least 1"),
         ("total_estab", 2.5, "must be an integer such as 1"),
         ("total_estab", "0", "must be at least 1"),
         ("total_estab", "-3", "must be at least 1"),
         ("total_estab", str(2**70), "must be at most 1,000,000"),
         ("mei", "2", "must be 0 or 1"),
+        ("mei", "2.0", "must be 0 or 1"),
+        ("mei", "0.5", "must be 0 or 1"),
         ("mei", "true", "must be 0 or 1"),
         ("mei", "", "is required"),
         ("uf", "XX", "must be one of the 27 states"),
         ("uf", "sp", "in capitals"),
         ("uf", "SP ", "has spaces around it"),
-        ("mcc", "59.0", "write 5, not 5.0"),
-        ("mcc", 59.5, "write 5, not 5.0"),
+        ("mcc", "59.00", "and no fraction: write 5"),
+        ("mcc", "059.0", "and no fraction"),
+        ("mcc", 59.5, "and no fraction"),
         ("mcc", "x" * 33, "is longer than 32 characters"),
         ("mcc", "null", "marks a missing value"),
         ("tier", "N/A", "marks a missing value"),
@@ -202,8 +209,8 @@ def test_no_value_passes_unchanged_rules_in_disguise(data: st.DataObject) -> Non
         elif raw.kind in {Kind.AMOUNT, Kind.COUNT, Kind.FLAG}:
             assert value == float(text)
         else:
-            assert value == unicodedata.normalize("NFC", text)
-        assert all(rule.holds(text) for rule in rules_of(raw) if text)
+            assert value == unicodedata.normalize("NFC", integral_text(text) if raw.kind is Kind.NOMINAL else text)
+        assert all(rule.holds(text) or rule.holds(integral_text(text)) for rule in rules_of(raw) if text)
     else:
         assert validation.clean.empty
         assert set(validation.problems["column"]) == {raw.name}
@@ -233,6 +240,56 @@ def test_codes_are_equal_whatever_their_type() -> None:
     assert clean["mcc"].tolist() == ["5"] * 5
     places = validate(_table({"municipio": "Sa\u0303o Paulo"}, {"municipio": "S\u00e3o Paulo"})).clean["municipio"]
     assert places[0] == places[1]
+
+
+def test_integers_may_be_written_as_pandas_writes_them_beside_nulls(tmp_path: Path) -> None:
+    """285.0 in a CSV is the integer 285: the same merchants, on the same sides of the split, as where they are 285."""
+    sample = make_sample(300, 2)
+    integers = [raw.name for raw in RAW_INPUTS if raw.kind in {Kind.NOMINAL, Kind.FLAG, Kind.COUNT}]
+    sample.to_csv(tmp_path / "integers.csv", index=False)
+    sample.astype(dict.fromkeys(integers, float)).to_csv(tmp_path / "floats.csv", index=False)
+    assert b".0," in (tmp_path / "floats.csv").read_bytes()
+    one, other = (validate(read_table(tmp_path / name)) for name in ("integers.csv", "floats.csv"))
+    assert one.ok
+    assert other.ok
+    pd.testing.assert_frame_equal(one.clean, other.clean)
+    np.testing.assert_array_equal(uniform_of(one.clean, 0), uniform_of(other.clean, 0))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["285.0", "-285.0", "0.0", "-0.0", "285.00", "0285.0", "285.", ".0", "1e2", "285.5", "1" * 19 + ".0", "x.0", "٥.0"],
+)
+def test_training_and_serving_read_the_same_codes(text: str) -> None:
+    """A code is the same text to both, or training asks for another one."""
+    header = ",".join(RAW_NAMES)
+    cells = ",".join(str((GOOD | {"mcc": text})[name]) for name in RAW_NAMES)
+    served = decode_csv(f"{header}\n{cells}\n".encode(), DEFAULT_OPTIONS, max_rows=1)
+    sent = served.columns["mcc"][0]
+    validation = validate(_table({"mcc": text}))
+    if validation.ok:
+        assert validation.clean["mcc"].tolist() == [canonical_text(sent)]
+    else:
+        assert "no fraction" in validation.problems["rule"].item()
+        assert sent == text
+
+
+@pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
+def test_nullable_columns_of_pandas_are_the_same_merchants(backend: Literal["numpy_nullable", "pyarrow"]) -> None:
+    """Whatever a null is called, it is None or NaN in the clean table, and the contract takes it."""
+    sample = make_sample(300, 3)
+    nullable = sample.convert_dtypes(dtype_backend=backend)
+    assert nullable["bairro"].isna().any()
+    assert nullable["bairro"][nullable["bairro"].isna()].tolist()[0] is pd.NA
+    clean = validate(nullable).clean
+    pd.testing.assert_frame_equal(validate(sample).clean, clean)
+    nullable.loc[:99, ["mei", "capital_social", "total_estab", "mcc"]] = pd.NA
+    scored = validate(nullable, scoring=True).clean
+    for values in columns_of(scored).values():
+        assert not any(value is pd.NA for value in values.tolist())
+    assert scored["mcc"].tolist()[0] is None
+    assert np.isnan(scored["mei"].to_numpy()[:100]).all()
+    assert encode(columns_of(scored), fit(columns_of(clean))).missing()["mcc"][:100].all()
 
 
 def test_columns_go_straight_into_the_contract() -> None:
