@@ -66,10 +66,11 @@ def compare(bench: Bench, models: Path, peers: Sequence[Peer], environments: Pat
         yield Entry(OWN, "merchants", _own_versions(), outcome)
         for peer in peers:
             _say(peer.name)
-            yield _compared(bench, peer, environments, floor)
+            yield compared(bench, peer, environments, floor)
 
 
-def _compared(bench: Bench, peer: Peer, environments: Path, floor: Running) -> Entry:
+def compared(bench: Bench, peer: Peer, environments: Path, floor: Running) -> Entry:
+    """Install a peer where need be and measure it; give the reason where that is not possible."""
     found: dict[str, str] = {}
     try:
         place = environment(peer, environments)

@@ -110,11 +110,15 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(_STOP_SECONDS)
-    for pid, born in family.items():
-        if _born(pid) == born:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    left = {pid: born for pid, born in family.items() if _born(pid) == born}
+    for pid in left:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     process.wait()
+    # The next server must not be measured beside what is left of this one.
+    deadline = time.monotonic() + _STOP_SECONDS
+    while any(_born(pid) == born for pid, born in left.items()) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _family(pid: int) -> list[int]:
@@ -128,8 +132,9 @@ def _family(pid: int) -> list[int]:
 
 
 def _born(pid: int) -> str:
-    """Give when a process started, by which it is told from a later one of the same id; empty when it is gone."""
+    """Give when a process started, by which it is told from a later one of the same id; empty when it has ended."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
+    return "" if fields[0] in "ZX" else fields[19]

@@ -46,6 +46,10 @@ _HEAD = """\
 inplace_predict | liveness beside three batches, p99 | its worst | failed |
 |---|---|---|---:|---:|---:|---:|---:|---:|"""
 
+_NOTE = """\
+Medians of the turns; "worst" is of all turns, "failed" counts requests not answered with 200. A server that is given \
+the matrix leaves the encoding of merchants to its caller, whose work is not counted."""
+
 
 def markdown(entries: Iterable[Entry]) -> str:
     """Write the table, and below it by name what was not measured and why."""
@@ -62,4 +66,4 @@ def markdown(entries: Iterable[Entry]) -> str:
             f"| {outcome.batch_share:.2f} ({outcome.batch_rows:,.0f} of {outcome.inplace_rows:,.0f} rows/s) "
             f"| {outcome.live_p99:,.1f} ms | {outcome.live_worst:,.1f} ms | {outcome.failed} |"
         )
-    return "\n".join([*lines, *([""] if absent else []), *absent])
+    return "\n".join([*lines, "", _NOTE, *([""] if absent else []), *absent])
