@@ -262,6 +262,13 @@ class Fitted:
         return tuple((name, self.vocabularies[name].index) for name in _CODED)
 
     @cached_property
+    def known_values(self) -> dict[str, int]:
+        """How many categories training saw, by categorical input; districts are counted with their municipality."""
+        levels = {"municipio": "municipality", "bairro": "place"}
+        names = (*_CODED, *levels)
+        return {name: len(self.vocabularies[levels.get(name, name)].values) for name in names}
+
+    @cached_property
     def gather(self) -> Gather:
         """The tables joined."""
         widths = [len(table.features) for table in self.tables]

@@ -63,9 +63,9 @@ class Manifest(_Frozen):
         threads: of the fit; the digest is reproducible for the same data, seed and threads.
         params: everything tuned or configured that shaped the model.
         metrics: of the untouched test split, by name.
-        training_shares: share of each bucket in the training rows, in bucket order.
-        unknown_shares: by categorical input, the share of validation rows with a category training never saw.
-        missing_shares: by input, the share of validation rows that are null.
+        training_shares: share of each bucket among all rows of the data, in bucket order.
+        unknown_shares: by categorical input, the share of test rows with a category that the training rows lack.
+        missing_shares: by input, the share of test rows that are null.
     """
 
     protocol: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -43,8 +43,10 @@ class ValuesLike(Protocol):
 
 
 class WarningsLike(Protocol):
-    """Remarks on n rows: (code, input) pairs by row, for the rows that have any."""
+    """Remarks on n rows: (code, input) pairs by row, for the rows that have any, and known categories by input."""
 
+    @property
+    def known_values(self) -> Mapping[str, int]: ...  # noqa: D102
     def by_row(self) -> Mapping[int, Sequence[tuple[str, str]]]: ...  # noqa: D102
 
 
@@ -158,8 +160,9 @@ def answers_of(predictions: PredictionsLike, options: Options, decision_rule: st
             repeat(_EMPTY_LIST),
         )
     )
+    known = predictions.warnings.known_values
     for row, remarks in predictions.warnings.by_row().items():
-        records[row].warnings = [_warning(code, name) for code, name in remarks]
+        records[row].warnings = [_warning(code, name, known.get(name, 0)) for code, name in remarks]
     if predictions.contributions is not None:
         for record, reasons in zip(records, _reasons_of(predictions.contributions, options.reasons), strict=True):
             record.contributions = reasons
@@ -173,15 +176,14 @@ def _values_of(values: ValuesLike | None) -> Iterable[Value | None]:
     return map(Value, *np.array(parts).round(AMOUNT_DECIMALS).tolist())
 
 
-_MESSAGES: Final = {
-    "unknown_category": "training never saw this value; it was taken as unknown",
-    "missing_value": "null, where a value helps the prediction",
-}
-
-
-@cache
-def _warning(code: str, name: str) -> msgspec.Raw:
-    return msgspec.Raw(_encoder.encode({"field": name, "code": code, "message": _MESSAGES[code]}))
+@lru_cache(maxsize=64)
+def _warning(code: str, name: str, known: int) -> msgspec.Raw:
+    message = (
+        f"not among the {known:,} values of {name} that training saw; taken as unknown"
+        if code == "unknown_category"
+        else f"{name} is null, where a value helps the prediction"
+    )
+    return msgspec.Raw(_encoder.encode({"field": name, "code": code, "message": message}))
 
 
 def _reasons_of(contributions: ContributionsLike, count: int) -> Iterable[dict[str, Any]]:

@@ -47,15 +47,17 @@ class PredictOptions:
 
 @dataclass(frozen=True, slots=True)
 class Warnings:
-    """What was odd about the rows, by input; both maps are empty on clean data.
+    """What was odd about the rows, by input; the maps of rows are empty on clean data.
 
     Attributes:
         unknown: boolean (n,) by categorical input: a category training never saw, taken as missing.
         missing: boolean (n,) by input: null where a value was expected.
+        known_values: by categorical input, how many categories training saw.
     """
 
     unknown: dict[str, NDArray[np.bool_]]
     missing: dict[str, NDArray[np.bool_]]
+    known_values: dict[str, int]
 
     def by_row(self) -> dict[int, list[tuple[Literal["unknown_category", "missing_value"], str]]]:
         """Give (code, input) pairs by row, for the rows that have any."""
@@ -152,7 +154,7 @@ class Predictor:
             set_lower=set_lower,
             set_upper=set_upper,
             values=None if self.value is None else self.value.predict(matrix, probabilities, bucket),
-            warnings=Warnings(encoded.unknown(), encoded.missing()),
+            warnings=Warnings(encoded.unknown(), encoded.missing(), self.fitted.known_values),
             contributions=(
                 explain(self.engine.contributions(matrix), bucket, self.fitted.feature_inputs)
                 if options.explain

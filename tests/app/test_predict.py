@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,9 @@ def test_unknown_category_is_a_warning_of_its_row(client: httpx.Client) -> None:
     clean = client.post("/predict", json={"instances": rows}).json()["predictions"]
     rows[3] = rows[3] | {"mcc": "never seen"}
     answers = client.post("/predict", json={"instances": rows}).json()["predictions"]
-    assert [(w["field"], w["code"]) for w in answers[3]["warnings"]] == [("mcc", "unknown_category")]
+    [warning] = answers[3]["warnings"]
+    assert (warning["field"], warning["code"]) == ("mcc", "unknown_category")
+    assert re.search(r"not among the [1-9][0-9]* values of mcc", warning["message"])
     assert answers[:3] + answers[4:] == clean[:3] + clean[4:]
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from app.contract.inputs import RAW_NAMES
 from app.model.batching import Batcher
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.contract.inputs import Column
 
 
 class Model:
@@ -17,15 +22,16 @@ class Model:
     def __init__(self) -> None:
         self.calls: list[tuple[str, list[Any]]] = []
 
-    def __call__(self, key: str, columns: dict[str, list[Any]]) -> list[Any]:
+    def __call__(self, key: str, columns: Mapping[str, Column]) -> list[Any]:
         """Answer, unless a row holds what it cannot take."""
-        self.calls.append((key, columns["mcc"]))
-        if "poison" in columns["mcc"]:
+        codes = list(columns["mcc"])
+        self.calls.append((key, codes))
+        if "poison" in codes:
             raise ValueError("poison")
-        return columns["mcc"]
+        return codes
 
 
-def columns(*codes: Any) -> dict[str, list[Any]]:
+def columns(*codes: Any) -> dict[str, Column]:
     """Make columns in which only `mcc` matters."""
     return {key: list(codes) for key in RAW_NAMES}
 
