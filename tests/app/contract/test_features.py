@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.contract.artifact import pack_array
-from app.contract.features import UNKNOWN, FieldTable, Fitted, assemble, build_matrix, encode, fit
-from app.contract.inputs import RAW_BY_NAME, RAW_NAMES
+from app.contract.features import UNKNOWN, Encoded, FieldTable, Fitted, assemble, build_matrix, encode, fit
+from app.contract.inputs import RAW_BY_NAME, RAW_NAMES, Distinct
 from app.errors import ContractError, IncompatibleArtifactError
 from tests.support.merchants import columns_of, merchants
 
@@ -42,6 +42,12 @@ def _row(**changes: Any) -> dict[str, list[Any]]:
     return columns_of([TRAIN[0] | changes])
 
 
+def _distinct(values: list[Any]) -> Distinct:
+    """Make distinct values of a column, which here come in no order."""
+    known = list(dict.fromkeys(reversed(values)))
+    return Distinct(known, np.array([known.index(value) for value in values], dtype=np.int32))
+
+
 def _column(matrix: NDArray[np.float32], fitted: Fitted, name: str) -> list[float]:
     values: list[float] = matrix[:, fitted.feature_names.index(name)].tolist()
     return values
@@ -59,7 +65,9 @@ def test_shape_and_type(fitted: Fitted) -> None:
     assert set(RAW_NAMES) - set(fitted.feature_inputs) == {"bairro"}
 
 
-@pytest.mark.parametrize("how", ["tuple", "numpy", "object", "pandas", "pandas_object", "pandas_text", "integer_float"])
+@pytest.mark.parametrize(
+    "how", ["tuple", "numpy", "object", "pandas", "pandas_object", "pandas_text", "integer_float", "distinct"]
+)
 def test_containers_change_nothing(fitted: Fitted, how: str) -> None:
     """Lists, arrays and pandas columns of any type that fits give the same matrix and the same flags."""
     lists = columns_of([*ROWS, TRAIN[0] | {"bairro": None, "mcc": 999999}])
@@ -72,12 +80,35 @@ def test_containers_change_nothing(fitted: Fitted, how: str) -> None:
         "pandas_object": {name: frame[name].astype(object) for name in lists},
         "pandas_text": {name: frame[name].astype(str) if name in CODES else frame[name] for name in lists},
         "integer_float": {name: frame[name].astype(float) if name in CODES else frame[name] for name in lists},
+        "distinct": {name: _distinct(values) for name, values in lists.items()},
     }
     expected, found = encode(lists, fitted), encode(ways[how], fitted)
     assert _same(assemble(expected, fitted), assemble(found, fitted))
     for left, right in ((expected.unknown(), found.unknown()), (expected.missing(), found.missing())):
         assert list(left) == list(right)
         assert all(_same(left[name], right[name]) for name in left)
+
+
+def test_many_rows_are_encoded_as_each_alone(fitted: Fitted) -> None:
+    """However a table comes, each of its rows has the features and the flags that it has by itself."""
+    odd: list[dict[str, Any]] = [
+        {"bairro": "Nowhere"},
+        {"municipio": "Nowhere", "mcc": "none"},
+        {"municipio": None, "bairro": None},
+        {"uf": None, "capital_social": None},
+        {"tier": None, "bairro": None},
+    ]
+    rows = [ROWS[at % len(ROWS)] | (odd[at % 7] if at % 7 < len(odd) else {}) for at in range(200)]
+    alone = [encode(columns_of([row]), fitted) for row in rows]
+    lists = columns_of(rows)
+    for columns in (lists, {name: _distinct(values) for name, values in lists.items()}):
+        whole = encode(columns, fitted)
+        assert _same(whole.coded, np.concatenate([one.coded for one in alone], axis=1))
+        assert _same(assemble(whole, fitted), np.concatenate([assemble(one, fitted) for one in alone]))
+        for flags in (Encoded.unknown, Encoded.missing):
+            found = {(at, name) for name, mask in flags(whole).items() for at in np.flatnonzero(mask).tolist()}
+            assert found == {(at, name) for at, one in enumerate(alone) for name in flags(one)}
+            assert found
 
 
 def test_order_of_columns_changes_nothing(fitted: Fitted) -> None:
