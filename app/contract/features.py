@@ -103,6 +103,14 @@ class Vocabulary:
         """One number a composite category, increasing as they are sorted: int64, by code."""
         return self._pack([[numbers[value[part]] for value in self.values] for part, numbers in enumerate(self.parts)])
 
+    @cached_property
+    def codes_of_uf(self) -> dict[str, list[int]]:
+        """By last part of a composite category, which is the UF, its codes in their order."""
+        codes: dict[str, list[int]] = {}
+        for code, value in enumerate(self.values):
+            codes.setdefault(value[-1], []).append(code)
+        return codes
+
     def find(self, columns: Sequence[Column]) -> Codes:
         """Look many composite categories up by their parts: (n,), `_NONE` where there is none.
 
@@ -125,13 +133,14 @@ class Vocabulary:
 
     def nearest(self, place: tuple[str, ...]) -> int:
         """Code of the closest place in sorted order that has the same UF, the lower one of two; or `UNKNOWN`."""
-        values, uf = self.values, place[-1]
-        after = bisect_left(values, place)
-        for step in range(NEIGHBOUR_REACH):
-            for code in (after - 1 - step, after + step):
-                if 0 <= code < len(values) and values[code][-1] == uf:
-                    return code
-        return UNKNOWN
+        own = self.codes_of_uf.get(place[-1], [])
+        after = bisect_left(self.values, place)
+        at = bisect_left(own, after)
+        below = after - 1 - own[at - 1] if at else NEIGHBOUR_REACH
+        above = own[at] - after if at < len(own) else NEIGHBOUR_REACH
+        if min(below, above) >= NEIGHBOUR_REACH:
+            return UNKNOWN
+        return own[at - 1] if below <= above else own[at]
 
 
 @dataclass(frozen=True)
