@@ -23,7 +23,7 @@ _PROBLEMS: Final = {
 }
 _PREDICTIONS: Final = {
     "application/x-ndjson": "One merchant a line; one prediction a line, then a trailer record.",
-    "text/csv": "A header with the input names, empty cells for null; a flat table back.",
+    "text/csv": "A header with the input names, empty cells for null, integers also as 1.0; a flat table back.",
     "application/vnd.apache.arrow.stream": "An Arrow IPC stream with a column an input; a flat table back.",
     "application/vnd.apache.parquet": "A Parquet file with a column an input; a flat table back.",
 }
