@@ -106,6 +106,8 @@ class NdjsonStream:
                     if (lines := splitter.feed(piece)) and not lines.isspace():
                         await pieces.put(lines)
                         until = loop.time() + self._seconds
+                    # A small message may inflate to very much.
+                    await asyncio.sleep(0)
                 more = message.get("more_body", False)
             self._inflater.finish()
             if rest := splitter.finish():

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _ESTABLISHED: Final = "01"
 HEAD: Final = b"POST /predict HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
+NDJSON: Final = HEAD.replace(b"application/json", b"application/x-ndjson") + b"transfer-encoding: chunked\r\n\r\n"
 
 
 @dataclass
@@ -29,11 +30,13 @@ class Outcome:
 
     Attributes:
         answers: (status, version, body) of every answer, if kept, else with an empty body.
+        models: (version, digest) of every model that answered.
         errors: of requests that had no answer.
         seconds: latencies of the answers with status 200.
     """
 
     answers: list[tuple[int, str | None, bytes]] = field(default_factory=list)
+    models: set[tuple[str, str]] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
@@ -84,6 +87,7 @@ def pressure(
                 kept = response.content if keep or response.status_code != 200 else b""
                 if response.status_code == 200:
                     outcome.seconds.append(time.perf_counter() - started)
+                    outcome.models.add((response.headers["x-model-version"], response.headers["x-model-sha256"]))
                 outcome.answers.append((response.status_code, response.headers.get("x-model-version"), kept))
                 time.sleep(pause)
 
@@ -138,6 +142,32 @@ def read_answer(connection: socket.socket) -> tuple[int, bytes]:
     except (ConnectionError, TimeoutError):
         return 0, data
     return int(head.split()[1]), body
+
+
+def chunk(data: bytes) -> bytes:
+    """Frame a piece of a chunked body."""
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Read a chunked answer to its end."""
+    received = bytearray()
+    while not received.endswith(b"\r\n0\r\n\r\n"):
+        piece = connection.recv(65536)
+        assert piece, "the answer was cut"
+        received += piece
+    return bytes(received)
+
+
+def records_of(received: bytes) -> list[dict[str, Any]]:
+    """Parse the lines of a chunked answer."""
+    _, _, body = received.partition(b"\r\n\r\n")
+    content = b""
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        content += rest[: int(size, 16)]
+        body = rest[int(size, 16) + 2 :]
+    return [json.loads(line) for line in content.splitlines()]
 
 
 def send_until_answered(connection: socket.socket, pieces: Iterator[bytes]) -> tuple[int, bytes]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.faults.support import half_sent, pressure, read_answer, serving_version, wait_until
+from tests.faults.support import HEAD, connect, half_sent, pressure, read_answer, serving_version, wait_until
 from tests.support.artifacts import promote
 from tests.support.merchants import merchants
 from tests.support.server import Server, serve
@@ -55,6 +55,8 @@ def test_timeouts_hold_when_the_clock_jumps(
             monkeypatch.delenv(name)
         body = b" " * 500
         slow, _ = half_sent(server, body)
+        head = connect(server)
+        head.sendall(HEAD)
         flight, rest = half_sent(server, httpx.Request("POST", server.url, json=ROW).read())
         with pressure(server, ROW, threads=2, pause=0.01) as outcome:
             time.sleep(0.5)
@@ -64,10 +66,12 @@ def test_timeouts_hold_when_the_clock_jumps(
             flight.sendall(rest)
             assert read_answer(flight)[0] == 200
             assert read_answer(slow)[0] == 408
+            assert read_answer(head)[0] == 0
             assert 0.5 < time.monotonic() - started < 10
             promote(models, refs[1], refs[0])
             wait_until(lambda: serving_version(server) == refs[1].version, 5, "the new champion serves")
         slow.close()
+        head.close()
         flight.close()
         outcome.assert_all_served()
         told = time.monotonic()

@@ -78,12 +78,68 @@ def test_hostile_bodies_are_refused(server: Server, name: str) -> None:
     assert httpx.post(server.url + "/predict", json=ROW).status_code == 200
 
 
+NDJSON = {"content-type": "application/x-ndjson"}
+
+
+def test_hostile_lines_of_a_stream_are_refused(server: Server) -> None:
+    """Between two sound lines each is an error of its own, or ends the stream with a reason; never a 5xx."""
+    sound = json.dumps(ROW).encode()
+    with server.client(headers=NDJSON) as client:
+        (clean, _) = client.post("/predict", content=sound).text.splitlines()
+        for name, body in HOSTILE.items():
+            response = client.post("/predict", content=b"\n".join((sound, body, sound)))
+            assert response.status_code == 200, name
+            *records, last = response.text.splitlines()
+            trailer = json.loads(last)["trailer"]
+            if trailer["complete"]:
+                first, refused, third = records
+                assert (first, third) == (clean, clean), name
+                assert json.loads(refused)["error"]["code"], name
+            else:
+                assert trailer["error"]["code"] == "malformed_body", name
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, body in HOSTILE.items() if body.startswith(b"{") and len(body) < 2**20]
+)
+def test_hostile_rows_of_a_batch_are_refused(server: Server, name: str) -> None:
+    """As one of three rows each spoils the whole body, or itself only."""
+    body = b'{"instances": [%s, %s, %s]}' % (json.dumps(ROW).encode(), HOSTILE[name], json.dumps(ROW).encode())
+    response = httpx.post(server.url + "/predict", content=body, headers=HEADERS, timeout=30)
+    if response.status_code == 200:
+        first, refused, third = response.json()["predictions"]
+        assert first == third
+        assert "bucket" in first
+        assert refused["error"]["code"] == "invalid_row"
+    else:
+        assert response.status_code in {400, 413, 422}, response.text
+        assert_problem(response, response.status_code, response.json()["code"])
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "meant"),
+    [
+        ("capital_social", "1e-999999", "0.0"),
+        ("capital_social", "1." + "0" * 5_000 + "1", "1.0"),
+        ("mcc", '"1"', '"1"'),
+        ("mcc", "1", '"1"'),
+    ],
+)
+def test_documented_normalisations(server: Server, name: str, written: str, meant: str) -> None:
+    """An amount is the nearest double, and a code is the same as a number and as text."""
+    answers = [
+        httpx.post(server.url + "/predict", content=with_raw(name, raw), headers=HEADERS) for raw in (written, meant)
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200], answers[0].text
+    assert answers[0].json() == answers[1].json()
+
+
 def test_place_names_are_normalised(server: Server) -> None:
     """A name typed with combining accents is the composed one, as `canonical_text` documents."""
     answers = []
     for form in ("NFC", "NFD"):
-        place = {name: unicodedata.normalize(form, text) for name, text in (("municipio", "São Paulo"), ("uf", "SP"))}
-        response = httpx.post(server.url + "/predict", json=ROW | place | {"bairro": "Centro"})
+        place = {"uf": "SP", "municipio": unicodedata.normalize(form, "São Paulo"), "bairro": "Centro"}
+        response = httpx.post(server.url + "/predict", json=ROW | place)
         assert response.status_code == 200
         answers.append(response.json())
     assert answers[0] == answers[1]

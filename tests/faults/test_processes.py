@@ -13,11 +13,16 @@ import httpx
 import pytest
 
 from tests.faults.support import (
+    NDJSON,
     callers_of,
+    chunk,
+    connect,
     half_sent,
     owner_of,
     pressure,
+    read_all,
     read_answer,
+    records_of,
     wait_until,
     workers_of,
 )
@@ -143,6 +148,8 @@ def test_sigterm_finishes_what_is_in_flight(models: Path, workers: str) -> None:
     """Readiness turns 503 first, requests in flight are answered, and the exit status is 0 within the drain time."""
     with serve(models, workers=workers, drain_delay_seconds="4", drain_seconds="10") as server:
         flights = [half_sent(server, BODY) for _ in range(8)]
+        stream = connect(server)
+        stream.sendall(NDJSON + chunk(BODY + b"\n"))
         time.sleep(0.3)
         told = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
@@ -151,6 +158,10 @@ def test_sigterm_finishes_what_is_in_flight(models: Path, workers: str) -> None:
         for connection, rest in flights:
             connection.sendall(rest)
         assert [read_answer(connection)[0] for connection, _ in flights] == [200] * 8
+        stream.sendall(chunk(BODY + b"\n") + b"0\r\n\r\n")
+        trailer = records_of(read_all(stream))[-1]["trailer"]
+        assert (trailer["rows"], trailer["complete"]) == (2, True)
+        stream.close()
         for connection, _ in flights:
             connection.close()
         assert server.process.wait(16) == 0

@@ -8,6 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import httpx
+import numpy as np
 import pytest
 from backports.zstd import ZstdCompressor
 
@@ -30,8 +32,8 @@ ROW = merchants(1, seed=7)[0]
 BODY = json.dumps(ROW).encode()
 MEGABYTE = 1024 * 1024
 CLOSED_SECONDS = 10.0
-NOTICE_SECONDS = 0.7
-"""For this side to notice that the server closed."""
+OTHERS_SECONDS = 1.0
+"""What others may wait at worst while slow callers are there: far less than any of the time limits."""
 MORE_MB = 160.0
 """What any of the large bodies may add to the most memory the process ever had: limits, not bodies."""
 
@@ -77,7 +79,8 @@ def test_slow_heads_and_bodies_are_cut(models: Path) -> None:
         runs = {name: [pool.submit(closed_after, server, *sent) for _ in range(4)] for name, sent in SLOW.items()}
         took = {name: max(run.result() for run in several) for name, several in runs.items()}
     outcome.assert_all_served()
-    assert all(seconds <= CLOSED_SECONDS + NOTICE_SECONDS for seconds in took.values()), took
+    assert np.quantile(outcome.seconds, 0.99) < OTHERS_SECONDS
+    assert all(seconds <= CLOSED_SECONDS for seconds in took.values()), took
 
 
 @pytest.fixture
@@ -151,6 +154,23 @@ def test_compressed_bombs(fresh: Server, encoding: str) -> None:
     assert read_answer_to(fresh, BODY)[0] == 200
 
 
+@pytest.mark.parametrize("content", [b"\0", b"\n", b" \n"], ids=["zeros", "newlines", "blank lines"])
+def test_a_bomb_in_a_stream(fresh: Server, content: bytes) -> None:
+    """A stream has no limit in bytes: what inflates and is no row is dropped, while others are served."""
+    bomb = gzip.compress(content * (256 * MEGABYTE // len(content)), compresslevel=9)
+    before = memory_mb(fresh, "VmHWM")
+    headers = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
+    with pressure(fresh, ROW, threads=2) as outcome:
+        response = httpx.post(fresh.url + "/predict", content=bomb, headers=headers, timeout=60)
+        time.sleep(0.2)
+    outcome.assert_all_served()
+    assert np.quantile(outcome.seconds, 0.99) < OTHERS_SECONDS
+    trailer = json.loads(response.text.splitlines()[-1])["trailer"]
+    assert trailer["rows"] == 0
+    assert trailer["complete"] == (content != b"\0")
+    assert memory_mb(fresh, "VmHWM") - before < MORE_MB
+
+
 def test_seventy_thousand_tiny_chunks(fresh: Server) -> None:
     """A body in chunks of a byte is read like any other, in bounded memory, while others are served."""
     body = BODY[:-1] + b" " * (70_000 - len(BODY)) + b"}"
@@ -159,6 +179,6 @@ def test_seventy_thousand_tiny_chunks(fresh: Server) -> None:
     with pressure(fresh, ROW, threads=2) as outcome, connect(fresh) as connection:
         status, _ = send_until_answered(connection, iter([HEAD + b"transfer-encoding: chunked\r\n\r\n", framed]))
         time.sleep(0.5)
-    assert status in {200, 413}
+    assert status == 200
     outcome.assert_all_served()
     assert memory_mb(fresh, "VmHWM") - before < MORE_MB

@@ -6,12 +6,24 @@ import json
 import socket
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from tests.faults.support import HEAD, callers_of, connect, metric, pressure, read_answer, wait_until
+from tests.faults.support import (
+    HEAD,
+    NDJSON,
+    callers_of,
+    chunk,
+    connect,
+    metric,
+    pressure,
+    read_all,
+    read_answer,
+    records_of,
+    wait_until,
+)
 from tests.support.merchants import merchants
 from tests.support.server import Server, serve
 
@@ -20,37 +32,10 @@ if TYPE_CHECKING:
 
 ROW = merchants(1, seed=7)[0]
 LINE = json.dumps(ROW).encode() + b"\n"
-NDJSON = HEAD.replace(b"application/json", b"application/x-ndjson") + b"transfer-encoding: chunked\r\n\r\n"
 LIMIT = 2
 STREAMS = 6
 SMALL_BUFFER = 16 * 1024
 """Of the caller's side, so that the server notices soon that nobody reads."""
-
-
-def chunk(data: bytes) -> bytes:
-    """Frame a piece of a chunked body."""
-    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
-
-
-def read_all(connection: socket.socket) -> bytes:
-    """Read a chunked answer to its end."""
-    received = bytearray()
-    while not received.endswith(b"\r\n0\r\n\r\n"):
-        piece = connection.recv(65536)
-        assert piece, "the answer was cut"
-        received += piece
-    return bytes(received)
-
-
-def records_of(received: bytes) -> list[dict[str, Any]]:
-    """Parse the lines of a chunked answer."""
-    _, _, body = received.partition(b"\r\n\r\n")
-    content = b""
-    while body:
-        size, _, rest = body.partition(b"\r\n")
-        content += rest[: int(size, 16)]
-        body = rest[int(size, 16) + 2 :]
-    return [json.loads(line) for line in content.splitlines()]
 
 
 def open_streams(server: Server) -> float:

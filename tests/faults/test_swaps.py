@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from app.contract.artifact import read_champion
-from tests.faults.support import memory_mb, metric, pressure, serving_version, wait_until
+from tests.faults.support import Outcome, memory_mb, metric, pressure, serving_version, wait_until
 from tests.support.artifacts import promote
 from tests.support.merchants import merchants
 from tests.support.server import ROOT, Server, serve
@@ -34,23 +34,35 @@ def follow(server: Server, models: Path, ref: VersionRef, previous: VersionRef |
     wait_until(lambda: serving_version(server) == ref.version, 10, f"{ref.version} serves")
 
 
+def answers_of(server: Server, models: Path, refs: list[VersionRef]) -> dict[str, Any]:
+    """Let each version serve once; give what it answers."""
+    pure = {}
+    for ref in refs:
+        follow(server, models, ref)
+        pure[ref.version] = httpx.post(server.url + "/predict", json={"instances": ROWS}).json()
+    assert len({json.dumps(answer) for answer in pure.values()}) == len(refs)
+    return pure
+
+
+def assert_each_of_one_model(outcome: Outcome, pure: dict[str, Any], refs: list[VersionRef]) -> None:
+    """Check that every answer is exactly that of the one version and digest that its headers name."""
+    outcome.assert_all_served()
+    assert outcome.models <= {(ref.version, ref.model_sha256) for ref in refs}
+    for _, version, body in outcome.answers:
+        assert json.loads(body) == pure[str(version)]
+
+
 def test_fifty_hot_swaps_under_load(three: tuple[Path, list[VersionRef]]) -> None:
     """No request fails, and every answer is exactly that of the one version its headers name."""
     models, refs = three
     with serve(models, poll_seconds="0.02") as server:
-        pure: dict[str, Any] = {}
-        for ref in refs:
-            follow(server, models, ref)
-            pure[ref.version] = httpx.post(server.url + "/predict", json={"instances": ROWS}).json()
-        assert len({json.dumps(answer) for answer in pure.values()}) == 3
+        pure = answers_of(server, models, refs)
         with pressure(server, {"instances": ROWS}, keep=True) as outcome:
             for turn in range(SWAPS):
                 # Three in turn: the one before the last is in memory no more, so each swap loads and verifies.
                 follow(server, models, refs[turn % 3], refs[turn % 3 - 1])
-        outcome.assert_all_served()
-        assert {version for _, version, _ in outcome.answers} == set(pure)
-        for _, version, body in outcome.answers:
-            assert json.loads(body) == pure[str(version)]
+        assert_each_of_one_model(outcome, pure, refs)
+        assert {version for version, _ in outcome.models} == set(pure)
 
 
 def test_concurrent_promotions_settle_on_the_last(three: tuple[Path, list[VersionRef]]) -> None:
@@ -65,7 +77,8 @@ def test_concurrent_promotions_settle_on_the_last(three: tuple[Path, list[Versio
         "for _ in range(60): promote(pathlib.Path(sys.argv[1]), choose.choice(refs))\n"
     )
     with serve(models, poll_seconds="0.02") as server:
-        with pressure(server, {"instances": ROWS}) as outcome:
+        pure = answers_of(server, models, refs)
+        with pressure(server, {"instances": ROWS}, keep=True) as outcome:
             rivals = [
                 subprocess.Popen(
                     [sys.executable, "-c", code, str(models), str(seed), *(ref.model_dump_json() for ref in refs)],
@@ -77,7 +90,7 @@ def test_concurrent_promotions_settle_on_the_last(three: tuple[Path, list[Versio
             champion = read_champion(models).version
             wait_until(lambda: serving_version(server) == champion, 10, "the last promotion serves")
             wait_until(lambda: len(outcome.answers) >= 10, 10, "load")
-        outcome.assert_all_served()
+        assert_each_of_one_model(outcome, pure, refs)
         failures = [line for line in httpx.get(server.url + "/metrics").text.splitlines() if "load_failures" in line]
         assert all(line.startswith("#") for line in failures), failures
 
