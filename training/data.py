@@ -27,34 +27,13 @@ from app.contract.inputs import (
     canonical_text,
     integral_text,
 )
-from training.data_files import (
-    FIRST_ROW,
-    RAGGED,
-    ROW_INDEX,
-    DataError,
-    check_columns,
-    data_digest,
-    iter_chunks,
-    read_table,
-)
+from training.data_files import FIRST_ROW, RAGGED, ROW_INDEX, DataError, check_columns
 from training.data_rules import required_rule, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     from numpy.typing import NDArray
-
-__all__ = [
-    "DataError",
-    "Validation",
-    "amounts_are_real",
-    "columns_of",
-    "data_digest",
-    "iter_chunks",
-    "labels_of",
-    "read_table",
-    "validate",
-]
 
 PROBLEM_COLUMNS: Final = ("row", "column", "value", "rule")
 WHOLE_ROW: Final = "(row)"
@@ -95,7 +74,7 @@ def validate(frame: pd.DataFrame, *, scoring: bool = False) -> Validation:
     """Check every cell of a table of merchants.
 
     Args:
-        frame: as `read_table`, `iter_chunks` or `training.sample_data.make_sample` give it. Row numbers are taken
+        frame: as `training.data_files` reads it or `training.sample_data.make_sample` makes it. Row numbers are taken
             from an index named "row", or else counted from 2.
         scoring: whether the target is not needed (and ignored) and any input may be null.
 

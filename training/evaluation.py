@@ -1,8 +1,4 @@
-"""Everything measured of one version, in one frozen tree that can be stored and drawn again.
-
-The measures themselves live in `metrics`, `curves`, `set_metrics`, `value_metrics`, `robustness`, `baselines` and
-`gate`; their public names are given here too, so that a pipeline needs one import.
-"""
+"""Everything measured of one version, in one frozen tree that can be stored and drawn again."""
 
 from __future__ import annotations
 
@@ -12,62 +8,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import TypeAdapter
 
-from training.baselines import Baseline, logistic_baseline, majority_baseline
-from training.curves import Curves, InputContribution, contribution_summary, curves
-from training.gate import GateDecision, Interval, gate, paired_bootstrap
-from training.metrics import (
-    Metrics,
-    SliceRow,
-    bucket_shares,
-    calibration_floor,
-    evaluate,
-    row_log_loss,
-    slices,
-)
-from training.robustness import DegradedRow, Robustness, degraded
-from training.set_metrics import CoverageRow, SetReport, coverage_report
-from training.value_metrics import ValueReport, value_report
+from training.curves import Curves, InputContribution  # noqa: TC001 - pydantic reads it at run time
+from training.gate import GateDecision  # noqa: TC001 - pydantic reads it at run time
+from training.metrics import Metrics, SliceRow, bucket_shares
+from training.robustness import Robustness  # noqa: TC001 - pydantic reads it at run time
+from training.set_metrics import SetReport  # noqa: TC001 - pydantic reads it at run time
+from training.value_metrics import ValueReport  # noqa: TC001 - pydantic reads it at run time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import ArrayLike
-
-__all__ = [
-    "Baseline",
-    "BucketShares",
-    "CoverageRow",
-    "Curves",
-    "DataFacts",
-    "DegradedRow",
-    "Evaluation",
-    "GateDecision",
-    "InputContribution",
-    "InputGain",
-    "Interval",
-    "Metrics",
-    "ModelFacts",
-    "Robustness",
-    "SetReport",
-    "SliceRow",
-    "Trial",
-    "ValueReport",
-    "calibration_floor",
-    "contribution_summary",
-    "coverage_report",
-    "curves",
-    "degraded",
-    "evaluate",
-    "gain_shares",
-    "gate",
-    "logistic_baseline",
-    "majority_baseline",
-    "paired_bootstrap",
-    "row_log_loss",
-    "shares",
-    "slices",
-    "value_report",
-]
 
 SCHEMA: Final = 1
 """Layout of a stored evaluation; another one is refused."""

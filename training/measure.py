@@ -8,25 +8,15 @@ import numpy as np
 
 from app.contract.inputs import RAW_NAMES
 from app.model.predictor import PredictOptions
+from training.baselines import logistic_baseline, majority_baseline
+from training.curves import contribution_summary, curves
 from training.data import columns_of
-from training.evaluation import (
-    DataFacts,
-    Evaluation,
-    ModelFacts,
-    Trial,
-    calibration_floor,
-    contribution_summary,
-    coverage_report,
-    curves,
-    degraded,
-    evaluate,
-    gain_shares,
-    logistic_baseline,
-    shares,
-    slices,
-    value_report,
-)
+from training.evaluation import DataFacts, Evaluation, ModelFacts, Trial, gain_shares, shares
 from training.fit import take
+from training.metrics import calibration_floor, evaluate, slices
+from training.robustness import degraded
+from training.set_metrics import coverage_report
+from training.value_metrics import value_report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,7 +64,7 @@ def measure(
     rows = prepared.split.test
     labels, columns = prepared.labels[rows], take(prepared.columns, rows)
     train = np.concatenate([prepared.split.train, prepared.split.validation])
-    majority = evaluate(labels, *_majority(predictor, len(rows)))
+    majority = majority_baseline(predictor.manifest.training_shares, len(rows))
     logistic = None
     if len(train):
         fitted = logistic_baseline(take(prepared.columns, train), prepared.labels[train], columns)
@@ -96,7 +86,7 @@ def measure(
         ),
         model=facts,
         metrics=evaluate(labels, answers.probabilities, answers.bucket),
-        majority=majority,
+        majority=evaluate(labels, majority.probabilities, majority.predicted),
         logistic=logistic,
         ece_floor=calibration_floor(answers.probabilities, seed=seed),
         curves=curves(labels, answers.probabilities, answers.bucket),
@@ -120,12 +110,6 @@ def measure(
         contributions=_contributions(predictor, take(columns, few[:_EXPLAINED_ROWS])),
         study=tuple(study),
     )
-
-
-def _majority(predictor: Predictor, rows: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Answer every row with the bucket shares that the version was trained on."""
-    shares = np.array(predictor.manifest.training_shares)
-    return np.tile(shares / shares.sum(), (rows, 1)), np.full(rows, shares.argmax())
 
 
 def _sets(

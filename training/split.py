@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from training.data import DataError, columns_of
+from training.data import columns_of
+from training.data_files import DataError
 
 if TYPE_CHECKING:
     import pandas as pd

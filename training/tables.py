@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from app.contract.buckets import LABELS, N_BUCKETS
 
 if TYPE_CHECKING:
-    from training.evaluation import Evaluation, Metrics
-    from training.metrics import SliceRow
+    from training.evaluation import Evaluation
+    from training.metrics import Metrics, SliceRow
     from training.robustness import Robustness
     from training.set_metrics import SetReport
     from training.value_metrics import ValueReport

@@ -11,7 +11,8 @@ from typing import Any, Final
 import pandas as pd
 
 from benchmarks.serving.load import Bodies
-from training.data import columns_of, read_table, validate
+from training.data import columns_of, validate
+from training.data_files import read_table
 from training.sample_data import make_sample
 
 SINGLE_ROWS: Final = 256

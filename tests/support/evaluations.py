@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training import evaluation as ev
+from training.baselines import majority_baseline
+from training.curves import contribution_summary, curves
+from training.evaluation import DataFacts, Evaluation, ModelFacts, Trial, gain_shares, shares
+from training.gate import gate
+from training.metrics import bucket_shares, calibration_floor, evaluate, slices
+from training.robustness import degraded
+from training.set_metrics import coverage_report
+from training.value_metrics import value_report
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,18 +49,18 @@ def answers(rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64
     return np.minimum(labels, 4), probabilities
 
 
-def make_evaluation(*, rows: int = 600, synthetic: bool = False, full: bool = True) -> ev.Evaluation:
+def make_evaluation(*, rows: int = 600, synthetic: bool = False, full: bool = True) -> Evaluation:
     """Build an evaluation; with `full=False`, everything that may be left out is."""
     rng = np.random.default_rng(5)
     labels, probabilities = answers(rows, 5)
     predicted = probabilities.argmax(axis=1)
     train, _ = answers(rows, 6)
-    majority = ev.majority_baseline(train, rows)
+    majority = majority_baseline(bucket_shares(train), rows)
     frame = {"uf": rng.choice(["SP", "RJ", "AC"], size=rows, p=[0.7, 0.25, 0.05])}
-    made = ev.Evaluation(
+    made = Evaluation(
         version="20260102T030405Z-0123abcd",
         created_at="2026-01-02T03:04:05Z",
-        data=ev.DataFacts(
+        data=DataFacts(
             source="merchants_<a|b>.csv",
             sha256="ab" * 32,
             synthetic=synthetic,
@@ -64,7 +71,7 @@ def make_evaluation(*, rows: int = 600, synthetic: bool = False, full: bool = Tr
             validation=rows,
             test=rows,
         ),
-        model=ev.ModelFacts(
+        model=ModelFacts(
             description="Boosted trees.",
             decision_rule="weighted_f1",
             decision_detail="weights 1.1, 1.0",
@@ -77,12 +84,12 @@ def make_evaluation(*, rows: int = 600, synthetic: bool = False, full: bool = Tr
             reproduce=("tpv run merchants.csv --trials 3",),
             notes=("Only a test.",),
         ),
-        metrics=ev.evaluate(labels, probabilities, predicted),
-        majority=ev.evaluate(labels, majority.probabilities, majority.predicted),
+        metrics=evaluate(labels, probabilities, predicted),
+        majority=evaluate(labels, majority.probabilities, majority.predicted),
         logistic=None,
-        ece_floor=ev.calibration_floor(probabilities, resamples=20),
-        curves=ev.curves(labels, probabilities, predicted),
-        shares=ev.shares(train, labels, labels, predicted),
+        ece_floor=calibration_floor(probabilities, resamples=20),
+        curves=curves(labels, probabilities, predicted),
+        shares=shares(train, labels, labels, predicted),
     )
     if not full:
         return made
@@ -93,25 +100,25 @@ def make_evaluation(*, rows: int = 600, synthetic: bool = False, full: bool = Tr
     columns = {name: rng.choice(["a", "b"], size=rows).astype(object) for name in INPUTS}
     return replace(
         made,
-        logistic=ev.evaluate(labels, probabilities**0.5 / (probabilities**0.5).sum(1, keepdims=True), predicted),
-        slices=ev.slices(frame, labels, probabilities, predicted, by=("uf",)),
+        logistic=evaluate(labels, probabilities**0.5 / (probabilities**0.5).sum(1, keepdims=True), predicted),
+        slices=slices(frame, labels, probabilities, predicted, by=("uf",)),
         sets=(
-            ev.coverage_report(labels, low, high, frame, level=0.9),
-            ev.coverage_report(labels, low, high, frame, level=0.8, class_conditional=True),
+            coverage_report(labels, low, high, frame, level=0.9),
+            coverage_report(labels, low, high, frame, level=0.8, class_conditional=True),
         ),
-        values=ev.value_report(spread, values, quantiles={0.3: median * 0.5}),
-        robustness=ev.degraded(
+        values=value_report(spread, values, quantiles={0.3: median * 0.5}),
+        robustness=degraded(
             lambda _: Answers(probabilities, predicted), columns, labels, seed=0, ks=(0, 1, len(INPUTS))
         ),
-        gains=ev.gain_shares({"tier": 3.0, "uf": 1.0}),
-        contributions=ev.contribution_summary(INPUTS, rng.normal(size=(50, len(INPUTS)))),
+        gains=gain_shares({"tier": 3.0, "uf": 1.0}),
+        contributions=contribution_summary(INPUTS, rng.normal(size=(50, len(INPUTS)))),
         study=(
-            ev.Trial(0, 0.95, "complete"),
-            ev.Trial(1, 0.99, "pruned"),
-            ev.Trial(2, None, "failed"),
-            ev.Trial(3, 0.91, "complete"),
+            Trial(0, 0.95, "complete"),
+            Trial(1, 0.99, "pruned"),
+            Trial(2, None, "failed"),
+            Trial(3, 0.91, "complete"),
         ),
-        gate=ev.gate(
+        gate=gate(
             probabilities,
             None,
             labels=labels,

@@ -17,9 +17,9 @@ def _columns(tiers: list[str]) -> dict[str, object]:
     return values
 
 
-def test_majority_answers_the_training_shares() -> None:
-    """Every row gets the shares, and the largest bucket."""
-    made = majority_baseline([3, 3, 3, 1], 2)
+def test_majority_answers_the_shares() -> None:
+    """Every row gets the shares, which then sum to 1, and the largest bucket."""
+    made = majority_baseline([0, 1, 0, 3, 0], 2)
     assert made.probabilities.tolist() == [[0, 0.25, 0, 0.75, 0]] * 2
     assert made.predicted.tolist() == [3, 3]
 

@@ -20,16 +20,8 @@ from app.contract.features import encode, fit
 from app.contract.inputs import RAW_INPUTS, RAW_NAMES, TARGET, Kind, canonical_text, integral_text
 from app.formats.csv_body import decode_csv
 from app.formats.request import DEFAULT_OPTIONS
-from training.data import (
-    DataError,
-    amounts_are_real,
-    columns_of,
-    data_digest,
-    iter_chunks,
-    labels_of,
-    read_table,
-    validate,
-)
+from training.data import amounts_are_real, columns_of, labels_of, validate
+from training.data_files import DataError, data_digest, iter_chunks, read_table
 from training.data_rules import rules_of
 from training.sample_data import make_sample
 from training.split import uniform_of

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from app.contract.inputs import RAW_NAMES, TARGET
 from training.config import SplitConfig
-from training.data import DataError, validate
+from training.data import validate
+from training.data_files import DataError
 from training.sample_data import make_sample
 from training.split import split, uniform_of
 
