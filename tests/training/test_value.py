@@ -65,3 +65,15 @@ def test_an_empty_bucket_still_has_a_distribution() -> None:
     model = ValueModel.from_payload(payload, features=4, threads=1)
     amount = model.predict(MATRIX[:3], np.eye(5)[[4, 4, 4]], np.array([4, 4, 4], dtype=np.int8)).p50
     assert ((amount > 100_000) & (amount <= CAP)).all()
+
+
+def test_a_lowest_bucket_of_zeros_alone_is_learned() -> None:
+    """Where nobody in the lowest bucket sells anything, its median is zero and its mean next to nothing."""
+    few = slice(0, 1_200)
+    amounts = np.where(LABELS == 0, 0.0, AMOUNTS)
+    payload = fit_value(MATRIX[few], amounts[few], LABELS[few], cap=CAP, seed=0, threads=1)
+    values = ValueModel.from_payload(payload, features=4, threads=1).predict(
+        MATRIX[:3], np.tile([1.0, 0.0, 0.0, 0.0, 0.0], (3, 1)), np.zeros(3, dtype=np.int8)
+    )
+    assert values.p50.tolist() == [0.0] * 3
+    assert (values.mean < 1.0).all()
