@@ -16,6 +16,7 @@ from app.formats.answers import answers_of, merge_errors
 from app.formats.table_answers import flat_columns
 from app.model.batching import Batcher
 from app.model.predictor import PredictOptions
+from app.model.priority import give_way
 from app.model.store import LoadedModel, ModelStore
 from app.observability import Metrics
 from app.settings import Settings
@@ -50,7 +51,7 @@ class Answering:
         self._settings = settings
         self._metrics = metrics
         self._batcher: Batcher[AnswerKey, Any] = Batcher(self._compute, settings.merged_rows)
-        self._pool = ThreadPoolExecutor(settings.batch_workers, thread_name_prefix="batch")
+        self._pool = ThreadPoolExecutor(settings.batch_workers, thread_name_prefix="batch", initializer=give_way)
         self._buckets = [metrics.predictions.labels(label) for label in LABELS]
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from app.contract.buckets import N_BUCKETS
 from app.errors import IncompatibleArtifactError
 from app.model.lean_xgboost import xgb
+from app.model.priority import give_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,7 +206,7 @@ def _perfect(trees: list[dict[str, Any]], features: int) -> _Perfect:
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     """Give the threads that share the rows of large batches, the same for all models of the process."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="model")
+    return ThreadPoolExecutor(threads, thread_name_prefix="model", initializer=give_way)
 
 
 class Engine:
