@@ -79,8 +79,9 @@ def test_amounts_that_are_not_real_are_refused_or_left_out(tmp_path: Path) -> No
 def test_a_rule_of_least_cost_decides_and_is_told(trained: TrainedModels, tmp_path: Path) -> None:
     """The served decisions cost the least under the configured matrix, which the report gives."""
     costs = [[float(abs(true - chosen) ** 2) for chosen in range(5)] for true in range(5)]
-    overrides = {"decision.rule": "expected_cost", "decision.cost_matrix": costs}
-    config = load_config(None, {"fit.folds": 2, "fit.threads": 1, "fit.refit": False, "split.test": 0.25} | overrides)
+    overrides = {"fit.folds": 2, "fit.threads": 1, "fit.refit": False, "split.test": 0.25}
+    rule: dict[str, object] = {"decision.rule": "expected_cost", "decision.cost_matrix": costs}
+    config = load_config(None, rule | overrides)
     done = train(trained.prepared, QUICK, config, models=tmp_path, teacher_rounds=2)
     assert done.evaluation.model.decision_rule == "expected_cost"
     assert done.evaluation.model.decision_detail.startswith("costs 0 1 4 9 16; 1 0 1 4 9;")
