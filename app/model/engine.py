@@ -34,7 +34,8 @@ WALK_ROWS: Final = 64
 _CHUNK_ROWS: Final = 1_000
 """Rows of a large batch that a thread takes at a time: some 10 ms of work."""
 _EXPLAINED_CHUNK_ROWS: Final = 16
-_TREES_A_WALKED_ROW: Final = 25
+_LEAST_WALK_ROWS: Final = 10
+_TREES_A_WALKED_ROW: Final = 60
 """XGBoost spends a share of each call on every tree, so that the more trees, the more rows are walked faster."""
 
 
@@ -243,7 +244,7 @@ class Engine:
         self.booster.set_param({"nthread": 1})
         self._threads = threads
         self._walker = TreeWalker(self.booster, outputs)
-        self.walk_rows = min(WALK_ROWS, max(1, self._walker.trees // _TREES_A_WALKED_ROW))
+        self.walk_rows = min(WALK_ROWS, _LEAST_WALK_ROWS + self._walker.trees // _TREES_A_WALKED_ROW)
 
     def margins(self, matrix: Matrix) -> NDArray[np.float64]:
         """Give the margins: float32 (n, f) in, float64 (n, outputs) out."""
