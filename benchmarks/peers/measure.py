@@ -16,6 +16,7 @@ from app.contract.features import build_matrix
 from app.model.explain import softmax
 from app.model.predictor import load_predictor
 from benchmarks.serving.bodies import SINGLE_ROWS, load_merchants, merchants_of
+from benchmarks.serving.inplace import InplacePredict
 from benchmarks.serving.load import Bodies, fetch, probe, put_batches, put_load, quantile
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ CONNECTIONS: Final = 16
 BATCH_ROWS: Final = 10_000
 BATCH_CONNECTIONS: Final = 2
 BATCHES_BESIDE_LIVEZ: Final = 3
-THREADS: Final = 2
 TOLERANCE: Final = 1e-5
 """Largest difference of a probability: every server must serve the same model."""
 _STATUS_OK: Final = 200
@@ -116,12 +116,13 @@ class Bench:
     def __init__(self, models: Path, data: Path | None, plan: Plan) -> None:
         pointer = read_champion(models)
         self.artifact = models / pointer.version
-        self.predictor = load_predictor(self.artifact, pointer, threads=THREADS)
+        self.predictor = load_predictor(self.artifact, pointer)
         self.classifier = bytes(self.predictor.engine.booster.save_raw("json"))
         self._plan = plan
         columns = load_merchants(data, BATCH_ROWS)
         self._merchants = merchants_of(columns)
         self._matrix = build_matrix(columns, self.predictor.fitted)
+        self._inplace = InplacePredict(self.predictor.engine, self._matrix)
         self._expected = softmax(self.predictor.engine.margins_of_many(self._matrix))
 
     def measure(self, server: Running, wire: Wire, floor: Running, echo: Wire) -> Outcome:
@@ -144,7 +145,7 @@ class Bench:
             ones.append((base, load))
             failed += load.errors
         for _ in range(self._plan.repeats):
-            rows = self._inplace_predict()
+            rows = self._inplace.rate(self._plan.batches)
             load = put_batches(server.port, wire.many_path, batch, connections=BATCH_CONNECTIONS,
                                requests=self._plan.batches)  # fmt: skip
             manys.append((rows, load.rate * BATCH_ROWS))
@@ -193,15 +194,6 @@ class Bench:
         _compare("one merchant", rows, self._expected[:SINGLE_ROWS])
         answer = _answer(server.port, wire.many_path, batch.bodies[0])
         _compare("a batch", wire.read_many(answer), self._expected)
-
-    def _inplace_predict(self) -> float:
-        """Rows a second of the classifier alone, on the finished matrix, two threads."""
-        times = []
-        for _ in range(self._plan.batches):
-            started = time.perf_counter()
-            self.predictor.engine.margins_of_many(self._matrix)
-            times.append(time.perf_counter() - started)
-        return len(self._matrix) / median(times)
 
 
 def _answer(port: int, path: str, body: bytes) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.peers.catalogue import SETUPS
+from benchmarks.serving.inplace import THREADS
 from benchmarks.serving.load import ROOT
 from benchmarks.serving.servers import Running
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from benchmarks.peers.catalogue import Peer
 
-THREADS: Final = 2
 _PREPARE_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 10.0
 _OWN_VARIABLES: Final = ("TPV_", "OMP_", "OPENBLAS_")

@@ -26,6 +26,7 @@ from app.errors import TPVError
 from app.model.predictor import load_predictor
 from benchmarks.serving.bodies import batch_bodies, load_merchants, merchants_of, single_bodies
 from benchmarks.serving.figures import Figure, markdown
+from benchmarks.serving.inplace import InplacePredict
 from benchmarks.serving.load import Load, fetch, generator, probe, put_batches, put_load, quantile
 from benchmarks.serving.servers import Running, running, service
 from benchmarks.serving.size import serving_sizes
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 BATCH_ROWS: Final = 10_000
 BATCH_CONNECTIONS: Final = 2
-THREADS: Final = 2
 SINGLE_GOALS: Final = {1: (0.55, None), 16: (0.60, 10.0), 64: (0.60, 25.0)}
 """By connections: share of the floor, and p99 in ms."""
 BATCH_GOALS: Final = {"JSON": 0.80, "CSV": 0.85, "Arrow": 0.90, "Parquet": 0.90}
@@ -87,13 +87,11 @@ class Benchmark:
         self._plan = plan
         pointer = read_champion(models)
         self.predictor = load_predictor(models / pointer.version, pointer)
-        self._floor = self.predictor.engine.booster.copy()
-        self._floor.set_param({"nthread": THREADS})
         columns = load_merchants(data, BATCH_ROWS)
         merchants = merchants_of(columns)
         self._single = single_bodies(merchants)
         self._batches = batch_bodies(merchants)
-        self._matrix = build_matrix(columns, self.predictor.fitted)
+        self._inplace = InplacePredict(self.predictor.engine, build_matrix(columns, self.predictor.fitted))
         self.failed = 0
 
     def run(self) -> Iterator[Figure]:
@@ -169,7 +167,7 @@ class Benchmark:
             _say(f"{BATCH_ROWS} rows of {name}")
             turns = []
             for _ in range(self._plan.repeats):
-                base = self._inplace_predict()
+                base = self._inplace.rate(self._plan.batches)
                 turns.append((base, self._put_batches(one, name, BATCH_CONNECTIONS)))
             shares = tuple(load.rate * BATCH_ROWS / base for base, load in turns)
             rows = median(load.rate * BATCH_ROWS for _, load in turns)
@@ -181,15 +179,6 @@ class Benchmark:
             )
             yield Figure(f"{BATCH_ROWS:,} rows, {name}, share of inplace_predict", median(shares), "share", goal,
                          detail=detail, runs=shares)  # fmt: skip
-
-    def _inplace_predict(self) -> float:
-        """Rows a second of the classifier alone, on the finished matrix."""
-        times = []
-        for _ in range(self._plan.batches):
-            started = time.perf_counter()
-            self._floor.inplace_predict(self._matrix, predict_type="margin")
-            times.append(time.perf_counter() - started)
-        return len(self._matrix) / median(times)
 
     def _livez(self, one: Running) -> Iterator[Figure]:
         _say("/livez beside batches")
