@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -19,9 +20,11 @@ from typing_extensions import override
 
 from app.errors import SettingsError
 from app.settings import load_settings, prepare_environment
-from app.supervisor import UNJUDGED, Supervisor, exit_cleanly
+from app.supervisor import STOPS, UNJUDGED, Supervisor, exit_cleanly
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from app.settings import Settings
     from app.supervisor import Beat
 
@@ -31,7 +34,9 @@ _SPARE_STOP_SECONDS: Final = 5.0
 
 def main() -> None:
     """Serve until told to stop; exit 0 then, or 2 with one line on standard error."""
-    for stop in (signal.SIGTERM, signal.SIGINT):
+    # Held back until something obeys them: an exception that a handler raises may be swallowed by what is imported.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    for stop in STOPS:
         signal.signal(stop, exit_cleanly)
     try:
         settings = load_settings()
@@ -81,7 +86,14 @@ def _work(settings: Settings, listener: socket.socket, beat: Beat = lambda _: No
     from app.observability import configure_logging  # noqa: PLC0415
 
     class Server(uvicorn.Server):
-        """Tells the supervisor that its event loop turns."""
+        """Takes stop signals once it obeys them, and tells the supervisor that its event loop turns."""
+
+        @override
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            with super().capture_signals():
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+                yield
 
         @override
         async def on_tick(self, counter: int) -> bool:

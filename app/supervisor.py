@@ -34,7 +34,8 @@ STARTUP_FAILURE: Final = 3
 """Exit status of a worker that another start cannot help; uvicorn's own."""
 UNJUDGED: Final = float("inf")
 """Beat of a worker that starts or stops: neither has to beat."""
-_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+"""Signals that end the service in order."""
 _TICK_SECONDS: Final = 1.0
 _LEAST_LIFE_SECONDS: Final = 1.0
 """A place is not filled again sooner than this after it was: a worker that always dies must not take a whole core."""
@@ -55,8 +56,9 @@ class Supervisor:
     """Keeps a number of workers alive until it is told to stop.
 
     Args:
-        serve: runs in each worker and returns when it was told to stop; it is given a function that takes the time of
-            the monotonic clock, to be called at least every `hang_seconds` while it serves, or `UNJUDGED`.
+        serve: runs in each worker and returns when it was told to stop. It starts with `STOPS` blocked, and unblocks
+            them when it obeys them. It is given a function that takes the time of the monotonic clock, to be called at
+            least every `hang_seconds` while it serves, or `UNJUDGED`.
         workers: how many.
         hang_seconds: a worker that was silent for longer is killed and replaced.
         stop_seconds: time for all workers to stop; then they are killed.
@@ -85,8 +87,9 @@ class Supervisor:
         for end in (self._woken, self._waker):
             end.settimeout(0)
         signal.set_wakeup_fd(self._waker.fileno())
-        for stop in _STOPS:
+        for stop in STOPS:
             signal.signal(stop, self._note)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         # What was imported stays: the collectors of the workers should neither walk nor copy it.
         gc.collect()
         gc.freeze()
@@ -130,11 +133,11 @@ class Supervisor:
         self._beats[number] = UNJUDGED
         worker = _fork.Process(target=self._work, args=(number,), name=f"worker-{number}")
         # A signal between the fork and the worker's own handlers would be lost.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
             worker.start()
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         place.worker, place.started = worker, time.monotonic()
 
     def _work(self, number: int) -> None:
@@ -142,9 +145,8 @@ class Supervisor:
         signal.set_wakeup_fd(-1)
         for end in (self._woken, self._waker):
             end.close()
-        for stop in _STOPS:
+        for stop in STOPS:
             signal.signal(stop, exit_cleanly)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
         threading.Thread(target=_stop_with_parent, name="parent", daemon=True).start()
         self._serve(partial(self._beats.__setitem__, number))
 
