@@ -21,8 +21,11 @@ HEADER: Final = struct.Struct("<?QQ")
 REPLY: Final = struct.Struct("<cQ")
 """What became of it, bytes that follow."""
 READ, UNREADABLE, TOO_MANY = b"k", b"u", b"m"
-MEMORY_BYTES: Final = 2 * 1024**3
-"""Address space of this process: a small body that claims a large one must not take the machine with it."""
+BASE_BYTES: Final = 256 * 1024**2
+BYTES_PER_BYTE: Final = 8
+BYTES_PER_ROW: Final = 512
+"""Address space of this process while it reads a body: what the libraries need, and what a sound body of that length
+and so many rows does. The reader fills what a body claims with zeros before it looks whether it is there."""
 _PLAIN: Final = {int, float, str, bool, type(None)}
 
 
@@ -74,19 +77,24 @@ def _plain(values: list[Any]) -> list[Any]:
     return [value if type(value) in _PLAIN else [] for value in values]
 
 
-def main() -> None:
-    """Answer until standard input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes standard input
+def _limit(name: str, value: int) -> None:
     try:
         import resource  # noqa: PLC0415 - not on every platform
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    except (ImportError, ValueError, OSError):
+        kind = getattr(resource, name)
+        resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))
+    except (ImportError, AttributeError, ValueError, OSError):
         pass
+
+
+def main() -> None:
+    """Answer until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes standard input
+    _limit("RLIMIT_CORE", 0)
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while len(head := source.read(HEADER.size)) == HEADER.size:
         parquet, max_rows, length = HEADER.unpack(head)
+        _limit("RLIMIT_AS", BASE_BYTES + BYTES_PER_BYTE * length + BYTES_PER_ROW * max_rows)
         body = source.read(length)
         try:
             table = read(body, parquet=parquet, max_rows=max_rows)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import struct
+import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 ROWS = [row | {"bairro": None if position == 1 else "Centro"} for position, row in enumerate(merchants(3, seed=5))]
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
+HELPER_KB = 300_000
 
 
 def bodies() -> dict[str, bytes]:
@@ -51,6 +56,41 @@ def _is_bitmap(body: bytes, at: int) -> bool:
     """Tell whether an offset and a length of one byte stand here: the nulls of three rows."""
     offset, length = struct.unpack_from("<qq", body, at)
     return bool(length == 1 and 0 < offset < 4096 and offset % 8 == 0)
+
+
+def helpers_of(server: Server) -> list[str]:
+    """Process ids of what the threads of the server have started."""
+    found: list[str] = []
+    for thread in Path(f"/proc/{server.process.pid}/task").iterdir():
+        with suppress(OSError):
+            found += (thread / "children").read_text().split()
+    return found
+
+
+@pytest.mark.parametrize(
+    "claim", [b'{"cnae": 1}', b"cnae_fiscal_principal,segmento", b"\xff\xff\xff\xff\xff\xff\xff\x7f"]
+)
+def test_what_a_small_body_claims_is_not_allocated(server: Server, claim: bytes) -> None:
+    """Its first bytes read as a length of two gigabytes: the process that reads it stays small."""
+    most, stop = [0], threading.Event()
+
+    def watch() -> None:
+        while not stop.is_set():
+            for child in helpers_of(server):
+                with suppress(OSError):
+                    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{child}/status").read_text())
+                    most[0] = max(most[0], int(found.group(1)) if found else 0)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for _ in range(3):
+            assert_problem(post(server, ARROW, claim), 400, "malformed_body")
+    finally:
+        stop.set()
+        watcher.join()
+    assert 0 < most[0] < HELPER_KB, most
+    assert post(server, ARROW, bodies()[ARROW]).status_code == 200
 
 
 @pytest.mark.parametrize("kind", [ARROW, PARQUET])
