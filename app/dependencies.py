@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from app.contract.inputs import Column
+    from app.exchange import Headers
     from app.formats.request import DecodedRequest, Options
     from app.model.predictor import Predictions
 
@@ -113,19 +114,23 @@ class Answering:
         return predictions
 
     def _count(self, predictions: Predictions) -> None:
-        for counter, rows in zip(self._buckets, np.bincount(predictions.bucket, minlength=N_BUCKETS), strict=True):
-            if rows:
-                counter.inc(float(rows))
+        if len(predictions.bucket) == 1:
+            self._buckets[predictions.bucket.item()].inc()
+        else:
+            counts = np.bincount(predictions.bucket, minlength=N_BUCKETS).tolist()
+            for counter, rows in zip(self._buckets, counts, strict=True):
+                if rows:
+                    counter.inc(rows)
         for name, mask in predictions.warnings.unknown.items():
             self._metrics.unknown.labels(name).inc(int(mask.sum()))
         for name, mask in predictions.warnings.missing.items():
             self._metrics.missing.labels(name).inc(int(mask.sum()))
 
 
-def headers_of(model: LoadedModel, bad_rows: int | None) -> dict[str, str]:
+def headers_of(model: LoadedModel, bad_rows: int | None) -> Headers:
     """Headers of every answer with predictions; the count of bad rows only when it is known in advance."""
-    headers = {"x-model-version": model.ref.version, "x-model-sha256": model.ref.model_sha256}
-    return headers if bad_rows is None else headers | {"x-row-errors": str(bad_rows)}
+    headers = [(b"x-model-version", model.ref.version.encode()), (b"x-model-sha256", model.ref.model_sha256.encode())]
+    return headers if bad_rows is None else [*headers, (b"x-row-errors", str(bad_rows).encode())]
 
 
 class Draining:

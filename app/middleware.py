@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.requests import Request
 
+from app.deadlines import Deadlines
 from app.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
@@ -24,6 +25,7 @@ from app.errors import (
     TPVError,
     UnauthorizedError,
 )
+from app.exchange import BODY, ROWS, header
 from app.observability import AccessLog, request_id
 
 if TYPE_CHECKING:
@@ -42,13 +44,6 @@ if TYPE_CHECKING:
 _logger: Final = logging.getLogger("tpv.error")
 _ACCEPTABLE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})
-
-
-def _header(scope: Scope, name: bytes) -> bytes:
-    for key, value in scope["headers"]:
-        if key == name:
-            return bytes(value)
-    return b""
 
 
 class Dispatch:
@@ -100,7 +95,7 @@ class RequestContext:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        given = _header(scope, b"x-request-id")
+        given = header(scope, b"x-request-id")
         identity = given if _ACCEPTABLE_ID.fullmatch(given) else os.urandom(16).hex().encode()
         token = request_id.set(identity.decode())
         status = 0
@@ -134,8 +129,8 @@ class RequestContext:
         series[0].inc()
         series[1].observe(seconds)
         fields = {"method": method, "route": route, "status": status, "duration_ms": round(seconds * 1e3, 3)}
-        if "tpv.rows" in scope:
-            fields["rows"] = scope["tpv.rows"]
+        if ROWS in scope:
+            fields["rows"] = scope[ROWS]
         self._log.write(logging.DEBUG if route in _QUIET else logging.INFO, fields)
 
 
@@ -207,8 +202,8 @@ def read_digests(text: str) -> tuple[bytes, ...]:
 
 
 def _key_of(scope: Scope) -> bytes:
-    scheme, _, key = _header(scope, b"authorization").partition(b" ")
-    return key.strip() if scheme.lower() == b"bearer" else _header(scope, b"x-api-key")
+    scheme, _, key = header(scope, b"authorization").partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else header(scope, b"x-api-key")
 
 
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
@@ -217,6 +212,8 @@ _METHODS: Final = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "
 
 class Intake:
     """Lets a bounded number of predict requests in, reads their bodies within limits, and bounds their time.
+
+    A route finds the whole body at `scope[BODY]`.
 
     A request first needs a place in the process, then its whole body, then a slot to be worked on. A body that
     trickles in therefore holds a place, never a slot. A streamed request has a place among the streams, and takes a
@@ -247,6 +244,8 @@ class Intake:
         self._settings = settings
         self._metrics = metrics
         self._respond = respond
+        self._request_deadlines = Deadlines(settings.request_timeout_seconds)
+        self._body_deadlines = Deadlines(settings.body_timeout_seconds)
         self._inside = 0
         self._open_streams = 0
         self._working = 0
@@ -274,7 +273,7 @@ class Intake:
             await self._respond(error, scope)(scope, receive, send)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._streams(scope["path"], _header(scope, b"content-type")):
+        if self._streams(scope["path"], header(scope, b"content-type")):
             await self._admit_stream(scope, receive, send)
             return
         if self._inside >= self._settings.concurrency + self._settings.queue:
@@ -283,14 +282,14 @@ class Intake:
         self._inside += 1
         self._metrics.in_flight.inc()
         try:
-            body = await self._read(scope, receive)
+            scope[BODY] = await self._read(scope, receive)
             await self._take_slot()
             try:
-                async with asyncio.timeout(self._settings.request_timeout_seconds):
-                    await self.app(scope, _replay(body, receive), send)
+                with self._request_deadlines.limit():
+                    await self.app(scope, receive, send)
             except TimeoutError as error:
                 self._metrics.shed.labels("timeout").inc()
-                seconds = self._settings.request_timeout_seconds
+                seconds = self._request_deadlines.seconds
                 raise PredictionTimeoutError(f"no answer within {seconds:g} s; send fewer rows or try later") from error
             finally:
                 self._give_slot()
@@ -321,12 +320,12 @@ class Intake:
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
         limit = self._settings.max_body_bytes
-        announced = _header(scope, b"content-length")
+        announced = header(scope, b"content-length")
         if announced.isdigit() and int(announced[:20]) > limit:
             raise _too_large(limit)
         message = None
         try:
-            async with asyncio.timeout(self._settings.body_timeout_seconds):
+            with self._body_deadlines.limit():
                 message = await receive()
                 if message["type"] == "http.request" and not message.get("more_body", False):
                     body: bytes = message.get("body", b"")
@@ -335,7 +334,7 @@ class Intake:
                     return body
                 return await self._read_rest(message, receive, limit)
         except TimeoutError as error:
-            seconds = self._settings.body_timeout_seconds
+            seconds = self._body_deadlines.seconds
             raise BodyTimeoutError(f"the body was not complete after {seconds:g} s; send it faster") from error
 
     @staticmethod
@@ -358,7 +357,7 @@ class Intake:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
-            async with asyncio.timeout(self._settings.request_timeout_seconds):
+            with self._request_deadlines.limit():
                 await waiter
         except BaseException as error:
             if waiter.done() and not waiter.cancelled():
@@ -380,17 +379,3 @@ class Intake:
 
 def _too_large(limit: int) -> BodyTooLargeError:
     return BodyTooLargeError(f"the body is larger than {limit} bytes; split it, or stream it as NDJSON")
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Give the body that was read in one message, then what comes after it."""
-    first: Message | None = {"type": "http.request", "body": body, "more_body": False}
-
-    async def replayed() -> Message:
-        nonlocal first
-        if first is not None:
-            message, first = first, None
-            return message
-        return await receive()
-
-    return replayed

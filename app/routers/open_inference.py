@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter
-from starlette.responses import Response
 from starlette.routing import Route
 
 from app.dependencies import DrainingDep, StoreDep, headers_of
 from app.errors import DrainingError, MalformedBodyError
+from app.exchange import BODY, ROWS, Answer, header
 from app.formats.compression import inflate
 from app.formats.tensors import decode_inference, encode_inference, model_metadata
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from app.dependencies import AppState
     from app.formats.tensors import InferRequest
 
-_HEADER_LENGTH: Final = "inference-header-content-length"
+_HEADER_LENGTH: Final = b"inference-header-content-length"
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
@@ -58,21 +58,21 @@ async def model_ready(store: StoreDep) -> dict[str, Any]:
     return {"name": "tpv", "ready": True}
 
 
-async def infer(request: Request) -> Response:
+async def infer(request: Request) -> Answer:
     """Answer tensors with tensors."""
     state: AppState = request.scope["state"]
     model = state["store"].require()
     settings, answering = state["settings"], state["answering"]
-    length = request.headers.get(_HEADER_LENGTH)
-    if length is not None and not (length.isascii() and length.isdigit() and len(length) < 12):  # noqa: PLR2004
-        raise MalformedBodyError(f"{_HEADER_LENGTH} must be the length of the JSON part")
-    body = await request.body()
-    encoding = request.headers.get("content-encoding", "")
+    length = header(request.scope, _HEADER_LENGTH)
+    if length and not (length.isdigit() and len(length) < 12):  # noqa: PLR2004
+        raise MalformedBodyError(f"{_HEADER_LENGTH.decode()} must be the length of the JSON part")
+    body = request.scope[BODY]
+    encoding = header(request.scope, b"content-encoding").decode("latin-1")
 
     def work() -> tuple[InferRequest, bytes, int | None]:
         decoded = decode_inference(
             inflate(body, encoding, settings.max_body_bytes),
-            None if length is None else int(length),
+            int(length) if length else None,
             max_rows=settings.max_rows,
             max_depth=settings.max_json_depth,
         )
@@ -81,11 +81,11 @@ async def infer(request: Request) -> Response:
 
     decoded, content, head = await answering.aside(work)
     answering.count_rows("tensors", decoded.decoded)
-    request.scope["tpv.rows"] = decoded.decoded.rows
+    request.scope[ROWS] = decoded.decoded.rows
     headers = headers_of(model, 0)
     if head is None:
-        return Response(content, headers=headers, media_type="application/json")
-    return Response(content, headers={**headers, _HEADER_LENGTH: str(head)}, media_type="application/octet-stream")
+        return Answer(content, "application/json", headers)
+    return Answer(content, "application/octet-stream", [*headers, (_HEADER_LENGTH, str(head).encode())])
 
 
 infer_route: Final = Route("/v2/models/tpv/infer", infer, methods=["POST"])

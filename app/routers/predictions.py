@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from starlette.responses import Response
 from starlette.routing import Route
 
 from app.dependencies import headers_of
 from app.errors import NotAcceptableError
+from app.exchange import BODY, ROWS, Answer, header
 from app.formats.answers import encode_json, encode_lines
 from app.formats.arrow_body import decode_arrow
 from app.formats.compression import inflate
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 
-async def predict(request: Request) -> Response | NdjsonStream:
+async def predict(request: Request) -> Answer | NdjsonStream:
     """Predict the TPV bucket of one merchant, or of many."""
-    state: AppState = request.scope["state"]
+    scope = request.scope
+    state: AppState = scope["state"]
     model = state["store"].require()
     settings, answering = state["settings"], state["answering"]
-    headers = request.headers
-    form = format_of_body(headers.get("content-type", ""))
-    answer = format_of_answer(headers.get("accept", ""), form)
-    options = options_of_query(request.scope["query_string"])
-    encoding = headers.get("content-encoding", "")
+    form = format_of_body(header(scope, b"content-type").decode("latin-1"))
+    answer = format_of_answer(header(scope, b"accept").decode("latin-1"), form)
+    options = options_of_query(scope["query_string"])
+    encoding = header(scope, b"content-encoding").decode("latin-1")
     if form is Format.NDJSON:
         if answer is not Format.NDJSON:
             raise NotAcceptableError("an NDJSON body is answered while it comes, as NDJSON; accept that")
         return NdjsonStream(state, model, options, encoding)
-    body = await request.body()
+    body: bytes = scope[BODY]
     if form is answer is Format.JSON and len(body) <= settings.small_body_bytes and not encoding:
         decoded = decode_json(body, options, max_rows=settings.max_rows, max_depth=settings.max_json_depth)
         # Reasons cost milliseconds a row: too long for the event loop.
@@ -72,8 +72,8 @@ async def predict(request: Request) -> Response | NdjsonStream:
 
         decoded, content = await answering.aside(work)
     answering.count_rows(form, decoded)
-    request.scope["tpv.rows"] = decoded.rows
-    return Response(content, headers=headers_of(model, len(decoded.errors)), media_type=CANONICAL[answer])
+    scope[ROWS] = decoded.rows
+    return Answer(content, CANONICAL[answer], headers_of(model, len(decoded.errors)))
 
 
 predict_route: Final = Route("/predict", predict, methods=["POST"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from app.dependencies import headers_of
 from app.errors import BodyTimeoutError, ClientGoneError, InvalidRequestError, OverloadedError, TPVError
+from app.exchange import ROWS
 from app.formats.answers import encode_lines
 from app.formats.compression import Inflater
 from app.formats.media import CANONICAL, Format
@@ -69,9 +70,8 @@ class NdjsonStream:
         from `scope["tpv.slot"]` and gives it back as soon as it is computed.
         """
         slot: Slot = scope["tpv.slot"]
-        headers = {**headers_of(self._model, None), "content-type": CANONICAL[Format.NDJSON]}
-        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        headers = [(b"content-type", CANONICAL[Format.NDJSON].encode()), *headers_of(self._model, None)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         pieces: _Pieces = asyncio.Queue(_PIECES_AHEAD)
         settings = self._state["settings"]
         outbox = _Outbox(settings.max_body_bytes, settings.send_timeout_seconds)
@@ -79,7 +79,7 @@ class NdjsonStream:
         writer = asyncio.create_task(self._write(send, outbox))
         try:
             trailer = await self._answer(slot, pieces, outbox, writer)
-            scope["tpv.rows"] = self._rows
+            scope[ROWS] = self._rows
             await outbox.put(trailer)
             outbox.close()
             await writer
