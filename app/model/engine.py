@@ -81,16 +81,19 @@ class TreeWalker:
         perfect = _perfect(slots, self.features)
         self._feature, self._threshold = perfect.feature, perfect.threshold
         self._leaf = perfect.leaf
-        self._root, *self._levels = perfect.levels
+        self._root = perfect.levels[0]
+        # Half of a walk is waiting for memory: narrow numbers keep the questions of all nodes near.
+        narrow = np.min_scalar_type(len(self._feature))
+        self._levels = [level.astype(narrow) for level in perfect.levels[1:]]
         self._children = 2 * np.arange(len(slots))
         intercept = np.array(json.loads(learner["learner_model_param"]["base_score"]), dtype=np.float32)
-        self._scratch = _Scratch(self.features, len(self._feature), each, intercept)
+        self._scratch = _Scratch(self.features, len(self._feature), narrow, each, intercept)
 
     def margins(self, row: NDArray[np.float32]) -> NDArray[np.float64]:
         """Give the margins of one row: float32 (f,) in, float64 (outputs,) out."""
         width, scratch = self.features, self._scratch
         copies, value, answer = scratch.row, scratch.value, scratch.answer
-        node, question, right = scratch.node, scratch.question, scratch.right
+        node, found, question, right = scratch.node, scratch.found, scratch.question, scratch.right
         copies[:width] = row
         copies[width:-1] = row
         absent = np.isnan(row)
@@ -99,15 +102,18 @@ class TreeWalker:
             copies[width:-1][absent] = np.inf
         # Output arrays with mode "clip" spare numpy a buffer; no index is ever out of bounds.
         copies.take(self._feature, out=value, mode="clip")
-        np.copyto(answer, value >= self._threshold)
+        np.greater_equal(value, self._threshold, out=scratch.reached)
+        np.copyto(answer, scratch.reached)
         answer.take(self._root, out=right, mode="clip")
         np.add(self._children, right, out=node)
         for level in self._levels:
-            level.take(node, out=question, mode="clip")
+            level.take(node, out=found, mode="clip")
+            np.copyto(question, found)
             answer.take(question, out=right, mode="clip")
             np.add(node, node, out=node)
             np.add(node, right, out=node)
         self._leaf.take(node, out=scratch.leaves, mode="clip")
+        # A reduction would add in pairs.
         sums: NDArray[np.float64] = np.add.accumulate(scratch.terms, axis=0)[-1].astype(np.float64)
         return sums
 
@@ -118,17 +124,22 @@ class _Scratch(threading.local):
     Args:
         features: columns of a row.
         questions: different ones that the nodes ask.
+        narrow: type of their numbers in the levels.
         each: trees of an output.
         intercept: float32 (outputs,).
     """
 
-    def __init__(self, features: int, questions: int, each: int, intercept: NDArray[np.float32]) -> None:
+    def __init__(
+        self, features: int, questions: int, narrow: np.dtype[Any], each: int, intercept: NDArray[np.float32]
+    ) -> None:
         trees = each * len(intercept)
         self.row = np.empty(2 * features + 1, dtype=np.float32)
         self.row[-1] = -np.inf
         self.value = np.empty(questions, dtype=np.float32)
+        self.reached = np.empty(questions, dtype=np.bool_)
         self.answer = np.empty(questions, dtype=np.intp)
         self.node = np.empty(trees, dtype=np.intp)
+        self.found = np.empty(trees, dtype=narrow)
         self.question = np.empty(trees, dtype=np.intp)
         self.right = np.empty(trees, dtype=np.intp)
         self.terms = np.empty((1 + each, len(intercept)), dtype=np.float32)
