@@ -29,8 +29,8 @@ OPEN_PATHS: Final = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/heal
 """Probes never need a key."""
 
 _SWITCH_SECONDS: Final = 0.001
-"""After which a thread of batches hands the interpreter to the event loop: beside three batches it took /livez from 16 ms
-to 11 (99 %), where Python's own 5 ms were waited for several times over."""
+"""After which a thread of batches hands the interpreter to the event loop: beside three batches that took /livez from
+16 ms to 11 (99 %), since Python's own 5 ms were waited for several times over."""
 
 _HOT_ROUTES: Final = (predict_route, infer_route)
 
