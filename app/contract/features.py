@@ -24,7 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.contract.artifact import pack_array, unpack_array
-from app.contract.inputs import RAW_INPUTS, RAW_NAMES, Column, Columns, Distinct, Kind, canonical_text, is_missing
+from app.contract.inputs import (
+    RAW_INPUTS,
+    RAW_NAMES,
+    Column,
+    Columns,
+    Distinct,
+    Kind,
+    canonical_text,
+    integral_text,
+    is_missing,
+)
 from app.contract.places import POSITION, neighbourhood
 from app.errors import ContractError, IncompatibleArtifactError
 
@@ -355,7 +365,7 @@ def fit(columns: Columns) -> Fitted:
     vocabularies: dict[str, Vocabulary] = {}
     tables: list[FieldTable] = []
     for name in _CODED:
-        texts: list[str | None] = [None if is_missing(value) else _text(name, value) for value in raw[name]]
+        texts: list[str | None] = [None if is_missing(value) else _code(name, value) for value in raw[name]]
         vocabularies[name] = Vocabulary(tuple(_sorted_codes({text for text in texts if text is not None})))
         counts = _counts(texts, vocabularies[name])
         features = {name: np.arange(len(counts), dtype=np.float64)}
@@ -456,6 +466,10 @@ def _text(name: str, value: Any) -> str:
         raise ContractError(f"{name}: {error}") from error
 
 
+def _code(name: str, value: Any) -> str:
+    return integral_text(_text(name, value))
+
+
 def _sorted_codes(texts: set[str]) -> list[str]:
     """Order codes made of digits by value and before other text, as people list them."""
 
@@ -504,15 +518,16 @@ def _encode_field(name: str, column: Column, index: Mapping[Hashable, int], odd:
     """Give the codes of a coded input, and add it to the odd ones if any may be negative."""
     if isinstance(column, Distinct):
         return np.array(_encode_field(name, column.values, index, odd), dtype=np.intp).take(column.index)
+    codes: list[int] | Codes
     try:
-        codes = list(map(index.get, column, _NOTHING))
+        codes = list(map(index.get, column, _NOTHING)) if len(column) <= _FEW else _looked_up(index, column)
     except TypeError as error:
         raise ContractError(f"{name}: every value must be a code or null ({error})") from error
     if _NONE in codes:
         odd.append(name)
         for row, value in enumerate(column):
             if codes[row] == _NONE:
-                codes[row] = MISSING if is_missing(value) else index.get(_text(name, value), UNKNOWN)
+                codes[row] = MISSING if is_missing(value) else index.get(_code(name, value), UNKNOWN)
     return codes
 
 
@@ -573,7 +588,7 @@ def _floats(column: Column) -> Any:
 
 def _column_of_numbers(name: str, column: Column) -> NDArray[np.float64]:
     try:
-        return np.array(_floats(column), dtype=np.float64)
+        return np.array([math.nan if is_missing(value) else value for value in column], dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise ContractError(f"{name}: every value must be a number or null ({error})") from error
 

@@ -134,8 +134,13 @@ RAW_BY_NAME: Final = {raw.name: raw for raw in RAW_INPUTS}
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a scalar stands for "not known": None or a float NaN."""
-    return value is None or (isinstance(value, float) and value != value)  # noqa: PLR0124 - the NaN test
+    """Whether a scalar stands for "not known": None, NaN of any type, or the NA of pandas."""
+    if value is None:
+        return True
+    try:
+        return bool(value != value)  # noqa: PLR0124 - the NaN test
+    except TypeError:  # NA is neither equal nor unequal to anything
+        return True
 
 
 def integral_text(text: str) -> str:

@@ -143,7 +143,6 @@ def _integer(cell: str) -> Any:
 
 
 _READERS: Final[dict[Kind, Callable[[str], Any]]] = {
-    Kind.NOMINAL: integral_text,
     Kind.AMOUNT: _amount,
     Kind.FLAG: _integer,
     Kind.COUNT: _integer,

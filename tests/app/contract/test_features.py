@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import unicodedata
@@ -66,7 +67,8 @@ def test_shape_and_type(fitted: Fitted) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", ["tuple", "numpy", "object", "pandas", "pandas_object", "pandas_text", "integer_float", "distinct"]
+    "how",
+    ["tuple", "numpy", "object", "pandas", "pandas_object", "pandas_text", "integer_float", "fractions", "distinct"],
 )
 def test_containers_change_nothing(fitted: Fitted, how: str) -> None:
     """Lists, arrays and pandas columns of any type that fits give the same matrix and the same flags."""
@@ -80,6 +82,9 @@ def test_containers_change_nothing(fitted: Fitted, how: str) -> None:
         "pandas_object": {name: frame[name].astype(object) for name in lists},
         "pandas_text": {name: frame[name].astype(str) if name in CODES else frame[name] for name in lists},
         "integer_float": {name: frame[name].astype(float) if name in CODES else frame[name] for name in lists},
+        "fractions": {
+            name: [f"{value}.0" for value in values] if name in CODES else values for name, values in lists.items()
+        },
         "distinct": {name: _distinct(values) for name, values in lists.items()},
     }
     expected, found = encode(lists, fitted), encode(ways[how], fitted)
@@ -87,6 +92,20 @@ def test_containers_change_nothing(fitted: Fitted, how: str) -> None:
     for left, right in ((expected.unknown(), found.unknown()), (expected.missing(), found.missing())):
         assert list(left) == list(right)
         assert all(_same(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize("name", RAW_NAMES)
+def test_every_kind_of_null_is_one(fitted: Fitted, name: str) -> None:
+    """None, NaN of Python and numpy, and the NA of pandas, as it stands in a column of a nullable type."""
+    columns = columns_of(ROWS[:3])
+    nothing = encode(columns | {name: [None] * 3}, fitted)
+    nullable = pd.DataFrame(columns).convert_dtypes()[name]
+    nullable[:] = pd.NA
+    ways: list[Any] = [[math.nan] * 3, [np.float32("nan")] * 3, [pd.NA] * 3, nullable, [None, pd.NA, math.nan]]
+    for nulls in ways:
+        found = encode(columns | {name: nulls}, fitted)
+        assert _same(assemble(found, fitted), assemble(nothing, fitted))
+        assert list(found.missing()) == list(nothing.missing())
 
 
 def test_many_rows_are_encoded_as_each_alone(fitted: Fitted) -> None:
