@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 WALK_ROWS: Final = 64
 """Up to this many rows may be walked one by one."""
-_CHUNK_ROWS: Final = 1_000
-"""Rows of a large batch that a thread takes at a time: some 10 ms of work."""
-_EXPLAINED_CHUNK_ROWS: Final = 16
+_CHUNKS_A_THREAD: Final = 2
+_LEAST_CHUNK_ROWS: Final = 500
+"""Fewer rows are not worth the fixed cost of a call, which is that of some 50 rows."""
+_LEAST_EXPLAINED_ROWS: Final = 16
 _LEAST_WALK_ROWS: Final = 10
 _TREES_A_WALKED_ROW: Final = 60
 """XGBoost spends a share of each call on every tree, so that the more trees, the more rows are walked faster."""
@@ -271,7 +272,7 @@ class Engine:
         def compute(rows: Matrix) -> NDArray[np.float32]:
             return np.asarray(self.booster.inplace_predict(rows, predict_type="margin"))
 
-        return self._spread(compute, matrix, _CHUNK_ROWS).reshape(len(matrix), self.outputs)
+        return self._spread(compute, matrix, _LEAST_CHUNK_ROWS).reshape(len(matrix), self.outputs)
 
     def contributions(self, matrix: Matrix) -> NDArray[np.float64]:
         """Give TreeSHAP values of every margin, the base last: float32 (n, f) in, float64 (n, outputs, f + 1) out."""
@@ -279,12 +280,13 @@ class Engine:
         def compute(rows: Matrix) -> NDArray[np.float32]:
             return np.asarray(self.booster.predict(xgb.DMatrix(rows, nthread=1), pred_contribs=True))
 
-        return self._spread(compute, matrix, _EXPLAINED_CHUNK_ROWS).reshape(len(matrix), self.outputs, -1)
+        return self._spread(compute, matrix, _LEAST_EXPLAINED_ROWS).reshape(len(matrix), self.outputs, -1)
 
     def _spread(
-        self, compute: Callable[[Matrix], NDArray[np.float32]], matrix: Matrix, chunk: int
+        self, compute: Callable[[Matrix], NDArray[np.float32]], matrix: Matrix, least: int
     ) -> NDArray[np.float64]:
-        if self._threads == 1 or len(matrix) <= chunk:
+        if self._threads == 1 or len(matrix) <= least:
             return compute(matrix).astype(np.float64)
+        chunk = max(least, -(-len(matrix) // (_CHUNKS_A_THREAD * self._threads)))
         chunks = [matrix[start : start + chunk] for start in range(0, len(matrix), chunk)]
         return np.concatenate(list(_pool(self._threads).map(compute, chunks)), dtype=np.float64)
