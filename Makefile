@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 export TPV_PORT := $(PORT)
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test fix openapi reference lock fuzz benchmark containers manifests monitoring clean
+.PHONY: help run setup test fix openapi reference lock fuzz benchmark peers containers manifests monitoring clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ fuzz: $(VENV)/.dev ## throw bytes at /predict for 30 minutes
 
 benchmark: $(VENV)/.dev ## measure serving against its floors
 	@$(BIN)/python benchmarks/serving
+
+peers: $(VENV)/.dev ## measure other servers with the same model beside it (needs uv; installs 2 GB aside)
+	@$(BIN)/python benchmarks/peers/run.py
 
 containers: $(VENV)/.dev ## build the images and try them, compose and the pods on a real engine
 	@.ci/containers

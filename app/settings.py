@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     worker_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
         default=30.0, description="Longest silence of one of several workers; then it is killed and replaced."
     )
-    threads: int = Field(default=1, ge=1, le=64, description="Threads that one large batch may use.")
+    threads: int = Field(default=1, ge=1, le=64, description="Threads that large batches share.")
     batch_workers: int = Field(default=2, ge=1, le=16, description="Large batches computed at once in a process.")
     merged_rows: int = Field(
         default=64, ge=1, le=4096, description="Most rows of concurrent small requests answered in one call."
