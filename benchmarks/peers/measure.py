@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
@@ -15,9 +13,10 @@ from app.contract.artifact import read_champion
 from app.contract.features import build_matrix
 from app.model.explain import softmax
 from app.model.predictor import load_predictor
+from benchmarks.serving.benchmark import BATCH_CONNECTIONS, BATCH_ROWS, BATCHES_BESIDE_LIVEZ
 from benchmarks.serving.bodies import SINGLE_ROWS, load_merchants, merchants_of
 from benchmarks.serving.inplace import InplacePredict
-from benchmarks.serving.load import Bodies, fetch, probe, put_batches, put_load, quantile
+from benchmarks.serving.load import Bodies, fetch, probe_beside, put_batches, put_load, quantile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,14 +27,10 @@ if TYPE_CHECKING:
     from benchmarks.serving.servers import Running
 
 CONNECTIONS: Final = 16
-BATCH_ROWS: Final = 10_000
-BATCH_CONNECTIONS: Final = 2
-BATCHES_BESIDE_LIVEZ: Final = 3
 TOLERANCE: Final = 1e-5
 """Largest difference of a probability: every server must serve the same model."""
 _STATUS_OK: Final = 200
 _JSON: Final = "application/json"
-_HEAD_START_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -150,15 +145,12 @@ class Bench:
                                requests=self._plan.batches)  # fmt: skip
             manys.append((rows, load.rate * BATCH_ROWS))
             failed += load.errors
-        with ThreadPoolExecutor(1) as pool:
-            for _ in range(self._plan.repeats):
-                batches = pool.submit(put_batches, server.port, wire.many_path, batch,
-                                      connections=BATCHES_BESIDE_LIVEZ, requests=self._plan.batches)  # fmt: skip
-                time.sleep(_HEAD_START_SECONDS)
-                latencies = probe(server.port, wire.live_path, until=batches.done)
-                failed += batches.result().errors
-                lives.append(quantile(latencies, 0.99))
-                worst = max(worst, *latencies)
+        for _ in range(self._plan.repeats):
+            latencies, load = probe_beside(server.port, wire.live_path, wire.many_path, batch,
+                                           connections=BATCHES_BESIDE_LIVEZ, requests=self._plan.batches)  # fmt: skip
+            failed += load.errors
+            lives.append(quantile(latencies, 0.99))
+            worst = max(worst, *latencies)
         shares = tuple(load.rate / base.rate for base, load in ones)
         batch_shares = tuple(rows / base for base, rows in manys)
         return Outcome(

@@ -13,7 +13,6 @@ import os
 import platform
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +26,7 @@ from app.model.predictor import load_predictor
 from benchmarks.serving.bodies import batch_bodies, load_merchants, merchants_of, single_bodies
 from benchmarks.serving.figures import Figure, markdown
 from benchmarks.serving.inplace import InplacePredict
-from benchmarks.serving.load import Load, fetch, generator, probe, put_batches, put_load, quantile
+from benchmarks.serving.load import Load, fetch, generator, probe_beside, put_batches, put_load, quantile
 from benchmarks.serving.servers import Running, running, service
 from benchmarks.serving.size import serving_sizes
 
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS: Final = 10_000
 BATCH_CONNECTIONS: Final = 2
+BATCHES_BESIDE_LIVEZ: Final = 3
 SINGLE_GOALS: Final = {1: (0.55, None), 16: (0.60, 10.0), 64: (0.60, 25.0)}
 """By connections: share of the floor, and p99 in ms."""
 BATCH_GOALS: Final = {"JSON": 0.80, "CSV": 0.85, "Arrow": 0.90, "Parquet": 0.90}
@@ -183,13 +183,11 @@ class Benchmark:
     def _livez(self, one: Running) -> Iterator[Figure]:
         _say("/livez beside batches")
         worst = []
-        with ThreadPoolExecutor(1) as pool:
-            for _ in range(self._plan.repeats):
-                batches = pool.submit(self._put_batches, one, "JSON", 3)
-                time.sleep(0.05)
-                latencies = probe(one.port, "/livez", until=batches.done)
-                batches.result()
-                worst.append(quantile(latencies, 0.99))
+        for _ in range(self._plan.repeats):
+            latencies, load = probe_beside(one.port, "/livez", "/predict", self._batches["JSON"],
+                                           connections=BATCHES_BESIDE_LIVEZ, requests=self._plan.batches)  # fmt: skip
+            self.failed += load.errors
+            worst.append(quantile(latencies, 0.99))
         yield Figure("/livez p99 beside three 10,000-row batches", median(worst), "ms", LIVEZ_GOAL_MS, at_most=True,
                      runs=tuple(worst))  # fmt: skip
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[2]
 _WRK_SCRIPT: Final = Path(__file__).with_name("wrk.lua")
 _SLACK_SECONDS: Final = 30.0
+_HEAD_START_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,21 @@ def probe(port: int, path: str, *, until: Callable[[], bool], pause: float = 0.0
         time.sleep(pause)
     connection.close()
     return latencies
+
+
+def probe_beside(
+    port: int, path: str, batches_path: str, bodies: Bodies, *, connections: int, requests: int
+) -> tuple[list[float], Load]:
+    """Ask for a path while batches run; give its latencies in ms, and what became of the batches.
+
+    Raises:
+        RuntimeError: an answer of that path was no 200.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        batches = pool.submit(put_batches, port, batches_path, bodies, connections=connections, requests=requests)
+        time.sleep(_HEAD_START_SECONDS)
+        latencies = probe(port, path, until=batches.done)
+        return latencies, batches.result()
 
 
 def quantile(values: Sequence[float], level: float) -> float:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.http import InferenceServerClient, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
 from app.contract.buckets import LABELS
 from app.contract.inputs import RAW_NAMES
 from app.formats.tensors import OUTPUTS
-from tests.support.merchants import columns_of, merchants
+from tests.support.inference import inputs_of
+from tests.support.merchants import merchants
 from tests.support.problems import pointers
 
 if TYPE_CHECKING:
@@ -32,23 +33,6 @@ def triton(server: Server) -> Iterator[InferenceServerClient]:
     client = InferenceServerClient(f"127.0.0.1:{server.port}")
     yield client
     client.close()
-
-
-def inputs(rows: list[dict[str, Any]], *, binary: bool, two: bool = False) -> list[InferInput]:
-    """Make one tensor an input."""
-    tensors = []
-    for name, values in columns_of(rows).items():
-        if isinstance(values[0], float):
-            array, datatype = np.array(values), "FP64"
-        elif name in {"uf", "municipio", "bairro"}:
-            array, datatype = np.array([value or "" for value in values], dtype=object), "BYTES"
-        else:
-            array, datatype = np.array(values, dtype=np.int64), "INT64"
-        array = array[:, None] if two else array
-        tensor = InferInput(name, list(array.shape), datatype)
-        tensor.set_data_from_numpy(array, binary_data=binary)
-        tensors.append(tensor)
-    return tensors
 
 
 def test_health_and_metadata(triton: InferenceServerClient) -> None:
@@ -76,7 +60,7 @@ def test_inference_equals_predict(
 ) -> None:
     """Tensors in JSON and in binary, of shape [n] or [n, 1], give what /predict gives."""
     outputs = [InferRequestedOutput(name, binary_data=binary_out) for name, _, _ in OUTPUTS]
-    result = triton.infer("tpv", inputs(ROWS, binary=binary_in, two=two), outputs=outputs, request_id="r1")
+    result = triton.infer("tpv", inputs_of(ROWS, binary=binary_in, two=two), outputs=outputs, request_id="r1")
     answers = client.post("/predict", json={"instances": ROWS}).json()["predictions"]
     buckets = result.as_numpy("bucket").tolist()
     assert buckets == [answer["bucket"]["index"] for answer in answers]
@@ -94,16 +78,16 @@ def test_inference_equals_predict(
 
 def test_default_outputs(triton: InferenceServerClient) -> None:
     """A client that names no outputs gets them all."""
-    result = triton.infer("tpv", inputs(ROWS[:2], binary=True))
+    result = triton.infer("tpv", inputs_of(ROWS[:2], binary=True))
     assert result.as_numpy("probabilities").shape == (2, 5)
 
 
 def test_refusals_are_readable_for_the_client(triton: InferenceServerClient) -> None:
     """The client finds the reason where it looks for it."""
     with pytest.raises(InferenceServerException, match="problem"):
-        triton.infer("tpv", inputs([ROWS[0] | {"mei": 7}], binary=False))
+        triton.infer("tpv", inputs_of([ROWS[0] | {"mei": 7}], binary=False))
     with pytest.raises(InferenceServerException):
-        triton.infer("tpv", inputs(ROWS[:1], binary=False)[1:])
+        triton.infer("tpv", inputs_of(ROWS[:1], binary=False)[1:])
 
 
 def body(**changes: Any) -> dict[str, Any]:

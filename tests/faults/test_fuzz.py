@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import numpy as np
 import pytest
 from backports.zstd import compress as zstd_compress
-from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.http import InferenceServerClient, InferRequestedOutput
 
 from tests.faults.support import connect, read_answer
-from tests.support.merchants import columns_of, merchants
+from tests.support.inference import inputs_of
+from tests.support.merchants import merchants
 from tests.support.server import Server, serve
 
 if TYPE_CHECKING:
@@ -129,19 +129,8 @@ def parquet(table: Any, writer: Any, **options: Any) -> bytes:
 
 def tensors(*, binary: bool) -> Seed:
     """Make an inference request of the Open Inference Protocol."""
-    inputs = []
-    for name, values in columns_of(ROWS).items():
-        if isinstance(values[0], float):
-            array, datatype = np.array(values), "FP64"
-        elif name in {"uf", "municipio", "bairro"}:
-            array, datatype = np.array([value or "" for value in values], dtype=object), "BYTES"
-        else:
-            array, datatype = np.array(values, dtype=np.int64), "INT64"
-        tensor = InferInput(name, [len(ROWS)], datatype)
-        tensor.set_data_from_numpy(array, binary_data=binary)
-        inputs.append(tensor)
     outputs = [InferRequestedOutput("probabilities", binary_data=binary)]
-    body, length = InferenceServerClient.generate_request_body(inputs, outputs=outputs)
+    body, length = InferenceServerClient.generate_request_body(inputs_of(ROWS, binary=binary), outputs=outputs)
     headers = {"content-type": "application/json"}
     if length is not None:
         headers = {"content-type": "application/octet-stream", "inference-header-content-length": str(length)}
