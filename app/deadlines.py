@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-_LOOKS: int = 20
+_LOOKS: Final = 20
 """How often a limit is looked at before it is over: it may be exceeded by a twentieth."""
 
 

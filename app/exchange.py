@@ -15,6 +15,8 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 BODY: Final = "tpv.body"
 """Key of a scope: the whole body of the request, where it was read before the route was called."""
+SLOT: Final = "tpv.slot"
+"""Key of a scope: gives a slot for each piece of a streamed request, as an asynchronous context manager."""
 ROWS: Final = "tpv.rows"
 """Key of a scope: rows of the request, once they are known."""
 

@@ -25,7 +25,7 @@ from app.errors import (
     TPVError,
     UnauthorizedError,
 )
-from app.exchange import BODY, ROWS, header
+from app.exchange import BODY, ROWS, SLOT, header
 from app.observability import AccessLog, request_id
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class Intake:
 
     A request first needs a place in the process, then its whole body, then a slot to be worked on. A body that
     trickles in therefore holds a place, never a slot. A streamed request has a place among the streams, and takes a
-    slot for each piece it computes, from `scope["tpv.slot"]`: streams that trickle keep nobody from an answer.
+    slot for each piece it computes, from `scope[SLOT]`: streams that trickle keep nobody from an answer.
 
     Args:
         app: the rest of the application.
@@ -303,7 +303,7 @@ class Intake:
             raise OverloadedError("as many streams as are allowed are open; try again in a second")
         self._open_streams += 1
         self._metrics.in_flight.inc()
-        scope["tpv.slot"] = self._slot
+        scope[SLOT] = self._slot
         try:
             await self.app(scope, receive, send)
         finally:

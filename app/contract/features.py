@@ -206,8 +206,8 @@ class Encoded:
         masks = self._coded_as(UNKNOWN)
         if "place" not in self.odd:
             return masks
-        codes = self.codes
-        strangers = (codes["place"] == UNKNOWN) & (codes["municipality"] >= 0) & ~self.nulls["bairro"]
+        places, municipalities = self.coded[_ROW["place"]], self.coded[_ROW["municipality"]]
+        strangers = (places == UNKNOWN) & (municipalities >= 0) & ~self.nulls["bairro"]
         return masks | {"bairro": strangers} if strangers.any() else masks
 
     def missing(self) -> dict[str, NDArray[np.bool_]]:
@@ -534,7 +534,7 @@ def _encode_field(name: str, column: Column, index: Mapping[Hashable, int], odd:
 def _encode_places(raw: Mapping[str, Column], fitted: Fitted, odd: list[str]) -> tuple[Codes, Codes, Codes]:
     """Give the codes of both place levels, and those of places whose neighbourhood stands for an unknown one's."""
     vocabularies = fitted.vocabularies
-    places = _look_up([raw[part] for part in _PLACES["place"]], vocabularies["place"])
+    places = _find_places([raw[part] for part in _PLACES["place"]], vocabularies["place"])
     # A known place tells its municipality, which spares the second look-up of long texts.
     municipalities = fitted.municipality_of.take(places)
     strangers = np.flatnonzero(municipalities == _NONE).tolist()
@@ -554,7 +554,7 @@ def _encode_places(raw: Mapping[str, Column], fitted: Fitted, odd: list[str]) ->
     return municipalities, places, nearest
 
 
-def _look_up(parts: Sequence[Column], vocabulary: Vocabulary) -> Codes:
+def _find_places(parts: Sequence[Column], vocabulary: Vocabulary) -> Codes:
     """Give the code of each place as it is spelled, `_NONE` where there is none."""
     try:
         if len(parts[0]) > _FEW and vocabulary.values:

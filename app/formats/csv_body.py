@@ -54,7 +54,7 @@ def decode_csv(body: bytes, options: Options, *, max_rows: int) -> DecodedReques
         raise TooManyRowsError(f"{rows} rows in one request, at most {max_rows} are taken; split the file")
     columns = {}
     for name, texts in zip(header, cells, strict=True):
-        read = _READERS.get(RAW_BY_NAME[name].kind, _text)
+        read = _READERS.get(RAW_BY_NAME[name].kind, str)
         columns[name] = Distinct([read(cell) if cell else None for cell in texts.values], texts.index)
     return request_of_columns(columns, rows, options, errors)
 
@@ -85,18 +85,21 @@ def _plain_table(text: str) -> _Table | None:
     ends = ends.reshape(starts.shape)
     if not ((codes[ends] == _NEWLINE) == ([False] * (len(header) - 1) + [True])).all():
         return None
-    cells = (_distinct_cells(data, starts[1:, place], ends[1:, place]) for place in range(len(header)))
+    # The eight bytes from each byte on, as one number.
+    words = np.ndarray(len(data), dtype="<u8", buffer=data + bytes(_WORD), strides=(1,))
+    cells = (_distinct_cells(data, words, starts[1:, place], ends[1:, place]) for place in range(len(header)))
     return _Table(header, len(ends) - 1, cells, {})
 
 
-def _distinct_cells(data: bytes, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Distinct:
+def _distinct_cells(
+    data: bytes, words: NDArray[np.uint64], starts: NDArray[np.intp], ends: NDArray[np.intp]
+) -> Distinct:
     """Find the distinct texts of a column whose cells start and end at these bytes; none holds NUL."""
     lengths = ends - starts
     if lengths.max(initial=0) > _WORD:
         cells = Distinct.of([data[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)])
         return Distinct([cell.decode() for cell in cells.values], cells.index)
     # A short cell is read as one number, together with what follows it, which the mask takes away.
-    words = np.ndarray(len(data), dtype="<u8", buffer=data + bytes(_WORD), strides=(1,))
     numbers = words[starts] & _MASKS[lengths]
     distinct = np.unique(numbers)
     texts = [number.to_bytes(_WORD, "little").rstrip(b"\0").decode() for number in distinct.tolist()]
@@ -122,10 +125,6 @@ def _any_table(text: str) -> _Table:
             lines[row] = blank
     columns = zip(*lines, strict=True) if lines else [()] * width
     return _Table(header, len(lines), map(Distinct.of, columns), errors)
-
-
-def _text(cell: str) -> str:
-    return cell
 
 
 def _amount(cell: str) -> Any:

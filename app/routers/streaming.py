@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from app.dependencies import headers_of
 from app.errors import BodyTimeoutError, ClientGoneError, InvalidRequestError, OverloadedError, TPVError
-from app.exchange import ROWS
+from app.exchange import ROWS, SLOT
 from app.formats.answers import encode_lines
 from app.formats.compression import Inflater
 from app.formats.media import CANONICAL, Format
@@ -67,9 +67,9 @@ class NdjsonStream:
         """Read, compute and write at the same time.
 
         Whether the caller sends slowly or reads slowly, nothing but this task waits for it: each piece takes a slot
-        from `scope["tpv.slot"]` and gives it back as soon as it is computed.
+        from `scope[SLOT]` and gives it back as soon as it is computed.
         """
-        slot: Slot = scope["tpv.slot"]
+        slot: Slot = scope[SLOT]
         headers = [(b"content-type", CANONICAL[Format.NDJSON].encode()), *headers_of(self._model, None)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         pieces: _Pieces = asyncio.Queue(_PIECES_AHEAD)
